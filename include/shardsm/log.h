@@ -1,0 +1,31 @@
+/* log.h - log lines, in jabberd2's format.
+ * Threads: any, after log_open(). log_reopen() asks; the next line carries it out.
+ * A line begins with its subject, in lower case, its cause in parentheses: `bob@localhost/b: roster push failed (disk full)`.
+ * Control characters and bytes that are not UTF-8 come out escaped (\x1b).
+ */
+#ifndef SHARDSM_LOG_H
+#define SHARDSM_LOG_H
+
+#include "shardsm/span.h"
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* type: "syslog", "file", anything else is stdout. A file that cannot be opened falls back to stdout, said on stderr. */
+void log_open(struct span type, const char *ident, const char *facility, const char *file);
+void log_reopen(void); /* async-signal-safe */
+void log_close(void);
+extern enum log_level log_threshold; /* set once at start (-D: LOG_LEVEL_DEBUG) */
+
+void log_line(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
+#define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_notice(...) log_line(LOG_LEVEL_NOTICE, __VA_ARGS__)
+#define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...) do { if (unlikely(log_threshold >= LOG_LEVEL_DEBUG)) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__); } while (0)
+
+/* For lines that a peer can trigger: at most `burst` a second of each place, then one line that counts what was dropped. */
+struct log_limit { _Atomic uint32_t second, count; };
+bool log_allowed(struct log_limit *limit, uint32_t burst);
+#define log_limited(level, ...) do { static struct log_limit limit_; if (log_allowed(&limit_, 10)) log_line(level, __VA_ARGS__); } while (0)
+
+#endif

@@ -1,0 +1,79 @@
+/* packet.h - packets on their way between threads, in batches.
+ * Threads: one owner at a time; posting a batch hands over every packet in it.
+ * Owns: a batch owns its packets and their bytes. A packet is copied when it goes to another thread (a stanza's bytes are copied
+ * in less time than an atomic reference count takes), and a handler that must keep one past its turn takes a copy of its own.
+ */
+#ifndef SHARDSM_PACKET_H
+#define SHARDSM_PACKET_H
+
+#include "shardsm/jid.h"
+#include "shardsm/mailbox.h"
+#include "shardsm/route.h"
+
+struct outbox;
+
+enum packet_stage {
+	STAGE_IN,      /* as it came from a link: to the shard of the session, or of the addressee */
+	STAGE_DELIVER, /* from one of our own shards: sender checked and stamped, to the addressee's shard */
+};
+
+enum packet_flags {
+	PACKET_BOUNCED = 1, /* came back with a routing error: never answered with an error */
+	PACKET_BARE_FROM = 2,
+	PACKET_MARK = 4,    /* free for the shard */
+};
+
+struct packet {
+	uint32_t size;        /* bytes to the next packet of the batch */
+	uint8_t stage;        /* enum packet_stage */
+	uint8_t flags;        /* enum packet_flags */
+	struct outbox *link;  /* where it came from, STAGE_IN only; alive while the batch is (see outbox.h) */
+	const char *frame;    /* route.len bytes, then route.extra */
+	struct jid from, to;  /* prepared; s NULL: not known (yet). Their text follows the frame */
+	struct route route;
+};
+
+static inline struct span packet_slice(const struct packet *p, struct slice s) { return slice_of(p->frame, s); }
+
+/* A run of packets for one thread. */
+struct batch {
+	struct letter letter;
+	struct mailbox *to;   /* whose byte count it is in */
+	uint32_t used, cap;
+	uint32_t count;
+	char packets[] __attribute__((aligned(16)));
+};
+
+/* What one thread is about to send to each of the others: an open batch per mailbox, posted at the end of the burst. */
+struct dispatch_tray {
+	struct mailbox *const *boxes;
+	struct batch **open;
+	uint32_t n;
+};
+
+bool dispatch_tray_init(struct dispatch_tray *tray, struct mailbox *const *boxes, uint32_t n) MUST_USE;
+void dispatch_tray_fini(struct dispatch_tray *tray);
+
+/* Copies a packet (struct, frame, extra, both JIDs) to the open batch of box i. False: no memory. */
+bool tray_packet(struct dispatch_tray *tray, uint32_t i, const struct packet *p) MUST_USE;
+/* Posts every open batch. Called once per burst. */
+void dispatch_tray_post(struct dispatch_tray *tray);
+/* Posts the open batch of one box: before a letter that must not overtake it. */
+void dispatch_tray_post_one(struct dispatch_tray *tray, uint32_t i);
+
+/* Walks a batch. */
+struct packet *batch_first(struct batch *b);
+struct packet *batch_next(struct batch *b, struct packet *p);
+void batch_free(struct batch **b); /* takes its bytes out of the owner's count */
+
+/* Bytes of batches that are on the way to a mailbox or in work there: an acceptor stops reading links past its limit. */
+static inline uint64_t mailbox_load(const struct mailbox *mb)
+{
+	return atomic_load_explicit(&((struct mailbox *)(uintptr_t)mb)->bytes, memory_order_relaxed);
+}
+
+/* A copy on the heap, for a packet that must wait. Keeps a reference on its link. NULL: no memory. */
+struct packet *packet_keep(const struct packet *p) MUST_USE;
+void packet_drop(struct packet **kept);
+
+#endif
