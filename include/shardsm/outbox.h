@@ -6,6 +6,9 @@
 #ifndef SHARDSM_OUTBOX_H
 #define SHARDSM_OUTBOX_H
 
+#include <sys/types.h>
+#include <sys/uio.h>
+
 #include "shardsm/mailbox.h"
 
 struct outbox;

@@ -1,0 +1,114 @@
+/* mailbox.c - wait-free mailboxes on liburcu's wfcqueue, with one eventfd wake per burst.
+ * Threads: anyone posts, the owner alone takes.
+ * Owns: nothing but the eventfd; letters are moved through.
+ */
+#define _LGPL_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "core/tsan.h"
+#include "shardsm/mailbox.h"
+
+bool mailbox_init(struct mailbox *mb, const char *name)
+{
+	memset(mb, 0, sizeof(*mb));
+	__cds_wfcq_init(&mb->head, &mb->tail);
+	mb->name = name;
+	mb->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return mb->fd >= 0;
+}
+
+void mailbox_fini(struct mailbox *mb)
+{
+	if (mb->fd >= 0)
+		close(mb->fd);
+	mb->fd = -1;
+}
+
+static void wake(struct mailbox *mb)
+{
+	uint64_t one = 1;
+
+	/* An eventfd write can only fail when the counter is full, and then the owner has been woken. */
+	while (write(mb->fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+void mailbox_post(struct mailbox *mb, struct letter **letter)
+{
+	struct letter *l = *letter;
+
+	*letter = NULL;
+	cds_wfcq_node_init(&l->node);
+	tsan_release(l);
+	/* The exchange in the enqueue orders it before the look at sleeping; mailbox_may_sleep() does the same the other way round. */
+	cds_wfcq_enqueue((struct cds_wfcq_head *)&mb->head, &mb->tail, &l->node);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (atomic_load_explicit(&mb->sleeping, memory_order_relaxed) && atomic_exchange(&mb->sleeping, 0))
+		wake(mb);
+}
+
+struct letter *mailbox_take(struct mailbox *mb, struct letter **last)
+{
+	struct __cds_wfcq_head head;
+	struct cds_wfcq_tail tail;
+
+	__cds_wfcq_init(&head, &tail);
+	if (__cds_wfcq_splice_blocking(&head, &tail, &mb->head, &mb->tail) == CDS_WFCQ_RET_SRC_EMPTY) {
+		*last = NULL;
+		return NULL;
+	}
+	struct letter *first = caa_container_of(head.node.next, struct letter, node);
+
+	*last = caa_container_of(tail.p, struct letter, node);
+	tsan_acquire(first);
+	return first;
+}
+
+struct letter *mailbox_next(struct letter *letter, struct letter *last)
+{
+	struct cds_wfcq_node *next;
+
+	if (letter == last)
+		return NULL;
+	/* A poster between its exchange and its link leaves next empty for a few instructions. */
+	while ((next = CMM_LOAD_SHARED(letter->node.next)) == NULL)
+		caa_cpu_relax();
+	struct letter *l = caa_container_of(next, struct letter, node);
+
+	tsan_acquire(l);
+	return l;
+}
+
+bool mailbox_may_sleep(struct mailbox *mb)
+{
+	atomic_store_explicit(&mb->sleeping, 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (cds_wfcq_empty((struct cds_wfcq_head *)&mb->head, &mb->tail))
+		return true;
+	atomic_store_explicit(&mb->sleeping, 0, memory_order_relaxed);
+	return false;
+}
+
+void mailbox_woken(struct mailbox *mb)
+{
+	uint64_t count;
+
+	atomic_store_explicit(&mb->sleeping, 0, memory_order_relaxed);
+	while (read(mb->fd, &count, sizeof(count)) < 0 && errno == EINTR)
+		;
+}
+
+void mailbox_wait(struct mailbox *mb, int ms)
+{
+	struct pollfd p = { .fd = mb->fd, .events = POLLIN };
+
+	if (!mailbox_may_sleep(mb))
+		return;
+	if (poll(&p, 1, ms) > 0)
+		mailbox_woken(mb);
+	else
+		atomic_store_explicit(&mb->sleeping, 0, memory_order_relaxed);
+}

@@ -1,0 +1,159 @@
+/* packet.c - batches of packets between threads.
+ * Threads: a batch has one owner at a time.
+ * Owns: a batch holds its packets' structs, frames and JIDs in one allocation.
+ */
+#include <stdlib.h>
+
+#include "shardsm/outbox.h"
+#include "shardsm/packet.h"
+
+/* A batch starts small, because at light load it carries one packet; each further one of a burst is larger, up to what
+ * a thread can walk while it is still in its cache. */
+#define BATCH_FIRST 4096u
+#define BATCH_LARGEST (64u * 1024)
+#define PACKET_ALIGN 16u
+
+static size_t align_up(size_t n) { return (n + PACKET_ALIGN - 1) & ~(size_t)(PACKET_ALIGN - 1); }
+
+/* Unused attributes at the end of the route are not carried. */
+static size_t head_size(const struct packet *p)
+{
+	return offsetof(struct packet, route.attrs) + p->route.nattrs * sizeof(struct route_attr);
+}
+
+static size_t packet_size(const struct packet *p)
+{
+	return align_up(head_size(p) + p->route.len + p->route.extra + (p->from.s ? p->from.len : 0) + (p->to.s ? p->to.len : 0));
+}
+
+static char *put_jid(char *at, struct jid *out, const struct jid *j)
+{
+	*out = *j;
+	if (!j->s)
+		return at;
+	memcpy(at, j->s, j->len);
+	out->s = at;
+	return at + j->len;
+}
+
+static void copy_packet(struct packet *out, const struct packet *p, size_t size)
+{
+	size_t head = head_size(p);
+	size_t frame = (size_t)p->route.len + p->route.extra;
+	char *at = (char *)out + head;
+
+	memcpy(out, p, head);
+	out->size = (uint32_t)size;
+	out->frame = at;
+	memcpy(at, p->frame, frame);
+	at = put_jid(at + frame, &out->from, &p->from);
+	put_jid(at, &out->to, &p->to);
+}
+
+bool dispatch_tray_init(struct dispatch_tray *tray, struct mailbox *const *boxes, uint32_t n)
+{
+	tray->boxes = boxes;
+	tray->n = n;
+	tray->open = calloc(n, sizeof(struct batch *));
+	return tray->open != NULL;
+}
+
+void dispatch_tray_fini(struct dispatch_tray *tray)
+{
+	dispatch_tray_post(tray);
+	free(tray->open);
+	tray->open = NULL;
+}
+
+static bool open_batch(struct dispatch_tray *tray, uint32_t i, size_t need)
+{
+	uint32_t cap = tray->open[i] ? tray->open[i]->cap * 4 : BATCH_FIRST;
+
+	dispatch_tray_post_one(tray, i);
+	if (cap > BATCH_LARGEST)
+		cap = BATCH_LARGEST;
+	if (cap < need)
+		cap = (uint32_t)need;
+	struct batch *b = malloc(sizeof(*b) + cap);
+
+	if (!b)
+		return false;
+	*b = (struct batch){ .letter.kind = LETTER_BATCH, .to = tray->boxes[i], .cap = cap };
+	tray->open[i] = b;
+	return true;
+}
+
+bool tray_packet(struct dispatch_tray *tray, uint32_t i, const struct packet *p)
+{
+	size_t need = packet_size(p);
+
+	if (unlikely(!tray->open[i] || tray->open[i]->cap - tray->open[i]->used < need) && !open_batch(tray, i, need))
+		return false;
+	struct batch *b = tray->open[i];
+
+	copy_packet((struct packet *)(b->packets + b->used), p, need);
+	b->used += (uint32_t)need;
+	b->count++;
+	return true;
+}
+
+void dispatch_tray_post_one(struct dispatch_tray *tray, uint32_t i)
+{
+	struct batch *b = tray->open[i];
+
+	if (!b)
+		return;
+	tray->open[i] = NULL;
+	struct letter *l = &b->letter;
+
+	atomic_fetch_add_explicit(&b->to->bytes, b->used, memory_order_relaxed);
+	mailbox_post(b->to, &l);
+}
+
+void dispatch_tray_post(struct dispatch_tray *tray)
+{
+	for (uint32_t i = 0; i < tray->n; i++)
+		dispatch_tray_post_one(tray, i);
+}
+
+struct packet *batch_first(struct batch *b)
+{
+	return b->used ? (struct packet *)b->packets : NULL;
+}
+
+struct packet *batch_next(struct batch *b, struct packet *p)
+{
+	char *next = (char *)p + p->size;
+
+	return next < b->packets + b->used ? (struct packet *)next : NULL;
+}
+
+void batch_free(struct batch **b)
+{
+	atomic_fetch_sub_explicit(&(*b)->to->bytes, (*b)->used, memory_order_relaxed);
+	free(*b);
+	*b = NULL;
+}
+
+struct packet *packet_keep(const struct packet *p)
+{
+	size_t size = packet_size(p);
+	struct packet *kept = malloc(size > sizeof(*kept) ? size : sizeof(*kept));
+
+	if (!kept)
+		return NULL;
+	copy_packet(kept, p, size);
+	if (kept->link)
+		outbox_ref(kept->link);
+	return kept;
+}
+
+void packet_drop(struct packet **kept)
+{
+	if (!*kept)
+		return;
+	if ((*kept)->link)
+		outbox_unref(&(*kept)->link);
+	free(*kept);
+	*kept = NULL;
+}
