@@ -15,7 +15,8 @@ struct config_value {
 	const void *node;
 };
 
-/* Reads the file. NULL: the reason with file and line was written to stderr. id: -i, NULL for none. */
+/* Reads the file. NULL: the reason with file and line was written to stderr. id: -i, NULL for none. Resets mini-XML's callbacks of this thread:
+ * before xml_thread_init(). */
 struct config *config_load(const char *path, const char *id) MUST_USE;
 void config_free(struct config **config);
 const char *config_path(const struct config *config);
@@ -34,6 +35,8 @@ bool config_has(const struct config *config, const char *key); /* jabberd2's pre
  * config_errors(), and fallback is returned: read everything, then ask once. */
 int64_t config_int(struct config *config, const char *key, int64_t fallback, int64_t min, int64_t max);
 int64_t config_attr_int(struct config *config, const struct config_value *v, const char *name, int64_t fallback, int64_t min, int64_t max);
+int64_t config_value_int(struct config *config, const struct config_value *v, int64_t fallback, int64_t min, int64_t max); /* v NULL: fallback */
+struct span config_value_text(const struct config_value *v); /* trimmed */
 void config_bad(struct config *config, const struct config_value *v, const char *reason, ...) PRINTF_LIKE(3, 4);
 int config_errors(const struct config *config);
 /* Logs a warning with element and line for every element that neither jabberd2's sm nor shardsm knows. */

@@ -1,0 +1,66 @@
+/* options.h - the settings that main needs, typed and checked, and the command line.
+ * Threads: read at start by main, read-only afterwards by any.
+ * Owns: struct options owns its strings (NUL-terminated). What only a module or the store reads stays in config.h.
+ */
+#ifndef SHARDSM_OPTIONS_H
+#define SHARDSM_OPTIONS_H
+
+#include "shardsm/config.h"
+#include "shardsm/route.h"
+
+#define RETRY_FOREVER (-1)
+#define THREADS_MAX 256
+
+struct router_options {
+	char *ip; /* IPv4 or IPv6, numeric */
+	uint16_t port;
+	char *user, *pass;
+	char *pemfile, *key_password, *ciphers; /* NULL: no TLS, no password, library's choice */
+	int retry_init, retry_lost;             /* attempts, RETRY_FOREVER */
+	int retry_sleep;                        /* seconds between two, at least 1 */
+};
+
+struct listen_options {
+	char *ip; /* numeric */
+	uint16_t port;
+	char *user, *pass; /* for SASL, as a router's router-users.xml has them */
+	char *secret;      /* for XEP-0114 components; NULL: they are refused */
+	int line;
+};
+
+struct options {
+	char *id;      /* prepared domain */
+	char *pidfile; /* NULL: none */
+	bool dial;     /* there is a router to dial */
+	struct router_options router;
+	struct listen_options *listens;
+	unsigned nlistens;
+	char **domains; /* prepared, no duplicates, at least one */
+	unsigned ndomains;
+	bool domains_are_id; /* no <local><id>: the id is the only domain */
+	struct {
+		char *type, *ident, *facility, *file; /* file may be NULL */
+	} log;
+	unsigned acceptors, workers, store_threads; /* 1..THREADS_MAX */
+	bool route_parser_mxml;
+	bool local_via_router;
+	struct route_limits route_limits;
+	uint64_t link_queue_bytes, shard_queue_bytes;
+	uint32_t user_queue_packets;
+};
+
+/* Fills options, with defaults where config says nothing. False: something is wrong, all of it was said on stderr (the values that
+ * others read with config_int() later are not included). Free it in both cases. */
+bool options_read(struct options *options, struct config *config) MUST_USE;
+void options_free(struct options *options);
+
+struct cmdline {
+	const char *config_path;
+	const char *id; /* -i, NULL: none */
+	bool debug, check;
+};
+
+/* True: go on. False: what was to be said is on stdout; exit with *status. */
+bool cmdline_read(struct cmdline *cmdline, int argc, char **argv, int *status) MUST_USE;
+
+#endif
