@@ -18,7 +18,7 @@ struct outbox_ops {
 	ssize_t (*write)(struct outbox *ob, const struct iovec *iov, int n);
 	/* Asks the link's acceptor to call outbox_writable() when the socket takes bytes again. Any thread. */
 	void (*arm)(struct outbox *ob);
-	/* Any thread: the outbox passed its limit; the link must be closed (by its acceptor). */
+	/* Any thread, once: the outbox passed its limit and closed itself; the link must be closed (by its acceptor). */
 	void (*overflow)(struct outbox *ob);
 	/* The last reference is gone. */
 	void (*free)(struct outbox *ob);
