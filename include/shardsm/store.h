@@ -62,7 +62,7 @@ static inline struct value value_null(void) { return (struct value){ 0 }; }
 enum store_status {
 	STORE_OK,
 	STORE_FAILED, /* the database said no: error says why; nothing of the request happened */
-	STORE_FULL,   /* disk full, or the queue is: try again later */
+	STORE_FULL,   /* disk full, locked by another process for too long, or the queue is full: try again later */
 };
 
 struct store;
@@ -108,9 +108,9 @@ struct store_tag { void (*fn)(void); uint64_t a; void *owned; };
 struct store_tag *store_tag(struct store_req *req);
 
 struct config;
-/* Opens what <storage> names, creates the schema in an empty database, starts the threads. NULL: why was logged, with what would be
- * right (a path, a missing table, an unknown driver). */
-struct store *store_open(const struct config *config, unsigned threads) MUST_USE;
+/* Opens what <storage> names, creates the schema in an empty database, starts the threads. NULL: why was logged or, for a bad
+ * value, counted in config_errors(), with what would be right (a path, a missing table, an unknown driver). */
+struct store *store_open(struct config *config, unsigned threads) MUST_USE;
 /* Carries out everything submitted, answers it, stops the threads, closes. */
 void store_close(struct store **store);
 /* For --check: one line, "sqlite, /var/lib/jabberd2/sqlite.db, jabberd2 schema, 12 users". */

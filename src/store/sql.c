@@ -1,0 +1,206 @@
+/* sql.c - the text of SQL statements, built from the table descriptions.
+ * Threads: any; values.
+ * Owns: nothing.
+ */
+#include "store/schema.h"
+#include "store/sql.h"
+
+struct sql_key sql_key_of(const struct stmt *s)
+{
+	return (struct sql_key){ s->present, s->verb, s->table, s->filter_column };
+}
+
+static void quoted2(struct buf *out, const struct sql_dialect *d, const char *a, const char *b)
+{
+	const char *parts[] = { a, b };
+
+	buf_put(out, span_of(&d->quote, 1));
+	for (unsigned i = 0; i < 2; i++) {
+		for (const char *p = parts[i]; *p; p++) {
+			if (*p == d->quote)
+				buf_put(out, span_of(p, 1));
+			buf_put(out, span_of(p, 1));
+		}
+	}
+	buf_put(out, span_of(&d->quote, 1));
+}
+
+static void quoted(struct buf *out, const struct sql_dialect *d, const char *name)
+{
+	quoted2(out, d, name, "");
+}
+
+static void placeholder(struct buf *out, const struct sql_dialect *d, unsigned n)
+{
+	if (d->numbered) {
+		buf_str(out, "$");
+		buf_uint(out, n);
+	} else {
+		buf_str(out, "?");
+	}
+}
+
+void sql_table(struct buf *out, const struct sql_dialect *d, const char *prefix, enum store_table t)
+{
+	quoted2(out, d, prefix, store_tables[t].name);
+}
+
+static void select_columns(struct buf *out, const struct sql_dialect *d, enum store_table t)
+{
+	buf_str(out, "SELECT ");
+	quoted(out, d, COLUMN_SEQUENCE);
+	for (unsigned i = 0; i < store_tables[t].ncolumns; i++) {
+		buf_str(out, ", ");
+		quoted(out, d, store_tables[t].columns[i].name);
+	}
+}
+
+static void insert(struct buf *out, const struct sql_dialect *d, const char *prefix, struct sql_key key)
+{
+	const struct table *t = &store_tables[key.table];
+	unsigned n = 1;
+
+	buf_str(out, "INSERT INTO ");
+	sql_table(out, d, prefix, key.table);
+	buf_str(out, " (");
+	quoted(out, d, COLUMN_OWNER);
+	for (unsigned i = 0; i < t->ncolumns; i++) {
+		if (key.present >> i & 1) {
+			buf_str(out, ", ");
+			quoted(out, d, t->columns[i].name);
+		}
+	}
+	if (d->next_sequence) {
+		buf_str(out, ", ");
+		quoted(out, d, COLUMN_SEQUENCE);
+	}
+	buf_str(out, ") VALUES (");
+	placeholder(out, d, n++);
+	for (unsigned i = 0; i < t->ncolumns; i++) {
+		if (key.present >> i & 1) {
+			buf_str(out, ", ");
+			placeholder(out, d, n++);
+		}
+	}
+	if (d->next_sequence) {
+		buf_str(out, ", ");
+		buf_str(out, d->next_sequence);
+	}
+	buf_str(out, ")");
+}
+
+static void where(struct buf *out, const struct sql_dialect *d, const char *prefix, struct sql_key key)
+{
+	buf_str(out, " FROM ");
+	sql_table(out, d, prefix, key.table);
+	buf_str(out, " WHERE ");
+	quoted(out, d, COLUMN_OWNER);
+	buf_str(out, " = ");
+	placeholder(out, d, 1);
+	if (key.filter_column == STORE_ALL)
+		return;
+	buf_str(out, " AND ");
+	quoted(out, d, store_tables[key.table].columns[key.filter_column].name);
+	buf_str(out, " ");
+	buf_str(out, d->equal);
+	buf_str(out, " ");
+	placeholder(out, d, 2);
+}
+
+static void sequence_where(struct buf *out, const struct sql_dialect *d, const char *condition)
+{
+	buf_str(out, " AND ");
+	quoted(out, d, COLUMN_SEQUENCE);
+	buf_str(out, condition);
+	placeholder(out, d, 2);
+}
+
+static void order(struct buf *out, const struct sql_dialect *d)
+{
+	buf_str(out, " ORDER BY ");
+	quoted(out, d, COLUMN_SEQUENCE);
+}
+
+void sql_statement(struct buf *out, const struct sql_dialect *d, const char *prefix, struct sql_key key)
+{
+	switch ((enum verb)key.verb) {
+	case VERB_GET:
+		select_columns(out, d, key.table);
+		where(out, d, prefix, key);
+		order(out, d);
+		break;
+	case VERB_PAGE:
+		select_columns(out, d, key.table);
+		where(out, d, prefix, key);
+		sequence_where(out, d, " > ");
+		order(out, d);
+		buf_str(out, " LIMIT ");
+		placeholder(out, d, 3);
+		break;
+	case VERB_COUNT:
+		buf_str(out, "SELECT count(*)");
+		where(out, d, prefix, key);
+		break;
+	case VERB_PUT:
+		insert(out, d, prefix, key);
+		break;
+	case VERB_DELETE:
+		buf_str(out, "DELETE");
+		where(out, d, prefix, key);
+		break;
+	case VERB_DELETE_UPTO:
+		buf_str(out, "DELETE");
+		where(out, d, prefix, key);
+		sequence_where(out, d, " <= ");
+		break;
+	}
+}
+
+void sql_column(struct buf *out, const struct sql_dialect *d, enum store_table t, int column)
+{
+	const struct column *c = &store_tables[t].columns[column];
+
+	quoted(out, d, c->name);
+	buf_str(out, " ");
+	buf_str(out, d->types[c->type]);
+	if (schema_not_null(t, column))
+		buf_str(out, " NOT NULL");
+	if (schema_default_zero(t, column))
+		buf_str(out, " DEFAULT 0");
+}
+
+void sql_create_table(struct buf *out, const struct sql_dialect *d, const char *prefix, enum store_table t)
+{
+	buf_str(out, "CREATE TABLE ");
+	sql_table(out, d, prefix, t);
+	buf_str(out, " (");
+	quoted(out, d, COLUMN_OWNER);
+	buf_str(out, " ");
+	buf_str(out, d->types[COL_TEXT]);
+	buf_str(out, " NOT NULL, ");
+	quoted(out, d, COLUMN_SEQUENCE);
+	buf_str(out, " ");
+	buf_str(out, d->sequence_type);
+	for (int i = 0; i < store_tables[t].ncolumns; i++) {
+		buf_str(out, ", ");
+		sql_column(out, d, t, i);
+	}
+	buf_str(out, ")");
+}
+
+void sql_create_index(struct buf *out, const struct sql_dialect *d, const char *prefix, unsigned i, bool if_missing)
+{
+	const struct schema_index *index = &schema_indexes[i];
+
+	buf_str(out, if_missing ? "CREATE INDEX IF NOT EXISTS " : "CREATE INDEX ");
+	quoted2(out, d, prefix, index->name);
+	buf_str(out, " ON ");
+	sql_table(out, d, prefix, (enum store_table)index->table);
+	buf_str(out, " (");
+	quoted(out, d, COLUMN_OWNER);
+	if (index->column != STORE_ALL) {
+		buf_str(out, ", ");
+		quoted(out, d, store_tables[index->table].columns[index->column].name);
+	}
+	buf_str(out, ")");
+}

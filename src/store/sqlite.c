@@ -1,0 +1,381 @@
+/* sqlite.c - the engine on SQLite, the default.
+ * Threads: a connection belongs to one store thread; prepare and describe run on the opener's.
+ * Owns: connections with their prepared statements, from open to close.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "shardsm/log.h"
+#include "store/engine.h"
+#include "store/sqlite_schema.h"
+
+/* Prepared statements kept by a connection. Everyday ones are about fifty; clients decide which vCard fields they set, and
+ * each set of fields is a statement of its own, so the number must have an end: past it all are dropped. */
+#define STATEMENTS_MAX 256
+#define STATEMENT_SLOTS (2 * STATEMENTS_MAX)
+
+/* Durable unless the operator's <sql> says otherwise; and what is left of the write-ahead log after a burst. */
+#define OPENING "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;"
+
+struct slot {
+	struct sql_key key;
+	sqlite3_stmt *statement;     /* NULL: free */
+};
+
+struct connection {
+	sqlite3 *db;
+	const char *prefix;          /* the settings' */
+	struct buf sql;
+	unsigned nslots;
+	struct slot slots[STATEMENT_SLOTS];
+	char error[300];
+};
+
+const struct sql_dialect sqlite_dialect = {
+	.quote = '"',
+	.equal = "IS",
+	.sequence_type = "INTEGER PRIMARY KEY",
+	.types = { [COL_TEXT] = "TEXT", [COL_INT] = "INTEGER", [COL_BOOL] = "BOOLEAN", [COL_XML] = "TEXT" },
+};
+
+static enum engine_result classify(struct connection *c, int rc)
+{
+	switch (rc & 0xff) {
+	case SQLITE_OK:
+	case SQLITE_ROW:
+	case SQLITE_DONE:
+		return ENGINE_OK;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return ENGINE_BUSY;
+	case SQLITE_FULL:
+		return ENGINE_FULL;
+	case SQLITE_IOERR:
+		/* SQLite knows ENOSPC; an exhausted quota is the same to us. */
+		return sqlite3_system_errno(c->db) == EDQUOT ? ENGINE_FULL : ENGINE_FAILED;
+	default:
+		return ENGINE_FAILED;
+	}
+}
+
+/* Keeps the reason of a call that failed. */
+static enum engine_result failed(struct connection *c, const char *what, int rc)
+{
+	snprintf(c->error, sizeof(c->error), "%s: %s", what, sqlite3_errmsg(c->db));
+	return classify(c, rc);
+}
+
+enum engine_result sqlite_exec(struct connection *c, const char *sql)
+{
+	int rc = sqlite3_exec(c->db, sql, NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? ENGINE_OK : failed(c, sql, rc);
+}
+
+/* Bound values are borrowed from the request: unbound again before it moves on. */
+static int bind_text(sqlite3_stmt *q, int i, struct span s)
+{
+	return sqlite3_bind_text64(q, i, s.n ? s.p : "", s.n, SQLITE_STATIC, SQLITE_UTF8);
+}
+
+enum engine_result sqlite_each(struct connection *c, const char *sql, struct span name, sqlite_row_fn fn, void *arg)
+{
+	sqlite3_stmt *q = NULL;
+	int rc = sqlite3_prepare_v2(c->db, sql, -1, &q, NULL);
+
+	if (rc == SQLITE_OK && sqlite3_bind_parameter_count(q) > 0)
+		rc = bind_text(q, 1, name);
+	while (rc == SQLITE_OK && (rc = sqlite3_step(q)) == SQLITE_ROW) {
+		const char *cells[SQLITE_EACH_CELLS] = { "", "", "" };
+
+		for (int i = 0; i < SQLITE_EACH_CELLS && i < sqlite3_column_count(q); i++) {
+			const char *text = (const char *)sqlite3_column_text(q, i);
+
+			cells[i] = text ? text : "";
+		}
+		fn(arg, cells);
+		rc = SQLITE_OK;
+	}
+	enum engine_result result = rc == SQLITE_DONE ? ENGINE_OK : failed(c, "schema", rc);
+
+	sqlite3_finalize(q);
+	return result;
+}
+
+static void drop_statements(struct connection *c)
+{
+	for (unsigned i = 0; i < STATEMENT_SLOTS; i++) {
+		sqlite3_finalize(c->slots[i].statement);
+		c->slots[i].statement = NULL;
+	}
+	c->nslots = 0;
+}
+
+static unsigned slot_of(struct sql_key key)
+{
+	uint64_t h = key.present * UINT64_C(0x9e3779b97f4a7c15);
+
+	h ^= (uint64_t)key.verb << 24 | (uint64_t)key.table << 16 | (uint16_t)key.filter_column;
+	h *= UINT64_C(0x9e3779b97f4a7c15);
+	return (unsigned)(h >> 32) % STATEMENT_SLOTS;
+}
+
+/* The statement with this key, prepared and reset. NULL: c->error says why, *rc is SQLite's. */
+static sqlite3_stmt *statement(struct connection *c, struct sql_key key, int *rc)
+{
+	unsigned i;
+
+	for (i = slot_of(key); c->slots[i].statement; i = (i + 1) % STATEMENT_SLOTS) {
+		if (sql_key_same(c->slots[i].key, key))
+			return c->slots[i].statement;
+	}
+	if (c->nslots == STATEMENTS_MAX) {
+		drop_statements(c);
+		i = slot_of(key);
+	}
+	buf_clear(&c->sql);
+	sql_statement(&c->sql, &sqlite_dialect, c->prefix, key);
+	*rc = SQLITE_NOMEM;
+	if (!c->sql.failed)
+		*rc = sqlite3_prepare_v3(c->db, c->sql.p, (int)c->sql.n, SQLITE_PREPARE_PERSISTENT, &c->slots[i].statement,
+			NULL);
+	if (*rc != SQLITE_OK)
+		return NULL;
+	c->slots[i].key = key;
+	c->nslots++;
+	return c->slots[i].statement;
+}
+
+static int bind_value(sqlite3_stmt *q, int i, const struct value *v)
+{
+	if (v->kind == VALUE_INT)
+		return sqlite3_bind_int64(q, i, v->i);
+	if (v->kind == VALUE_TEXT)
+		return bind_text(q, i, v->s);
+	return sqlite3_bind_null(q, i);
+}
+
+static int bind_statement(sqlite3_stmt *q, const struct stmt *s)
+{
+	int rc = bind_text(q, 1, s->owner);
+	int n = 2;
+
+	switch ((enum verb)s->verb) {
+	case VERB_PUT:
+		for (unsigned i = 0; i < store_tables[s->table].ncolumns && rc == SQLITE_OK; i++) {
+			if (s->present >> i & 1)
+				rc = bind_value(q, n++, &s->values[i]);
+		}
+		return rc;
+	case VERB_PAGE:
+		if (rc == SQLITE_OK)
+			rc = sqlite3_bind_int64(q, 2, s->sequence);
+		return rc == SQLITE_OK ? sqlite3_bind_int64(q, 3, s->limit) : rc;
+	case VERB_DELETE_UPTO:
+		return rc == SQLITE_OK ? sqlite3_bind_int64(q, 2, s->sequence) : rc;
+	case VERB_GET:
+	case VERB_COUNT:
+	case VERB_DELETE:
+		break;
+	}
+	if (rc == SQLITE_OK && s->filter_column != STORE_ALL)
+		rc = bind_value(q, 2, &s->filter);
+	return rc;
+}
+
+/* What a row has in a column, if it is of the column's type; anything else reads as null, as jabberd2 skips it. */
+static bool read_value(struct store_req *req, sqlite3_stmt *q, int i, enum column_type type, struct value *out,
+	const char **why)
+{
+	bool number = sqlite3_column_type(q, i) == SQLITE_INTEGER;
+
+	if (type == COL_INT || type == COL_BOOL) {
+		if (number)
+			*out = value_int(type == COL_BOOL ? sqlite3_column_int64(q, i) != 0 : sqlite3_column_int64(q, i));
+		return true;
+	}
+	if (!number && sqlite3_column_type(q, i) != SQLITE_TEXT)
+		return true;
+	const void *text = sqlite3_column_text(q, i);
+
+	*why = "no memory";
+	return text && req_text(req, text, (size_t)sqlite3_column_bytes(q, i), out, why);
+}
+
+static bool read_row(struct store_req *req, struct stmt *s, sqlite3_stmt *q, const char **why)
+{
+	const struct table *t = &store_tables[s->table];
+	bool count = s->verb == VERB_COUNT;
+	struct row *row = req_row(req, s, count ? 1 : t->ncolumns, why);
+
+	if (!row)
+		return false;
+	if (count) {
+		row->values[0] = value_int(sqlite3_column_int64(q, 0));
+		return true;
+	}
+	row->sequence = sqlite3_column_int64(q, 0);
+	for (int i = 0; i < t->ncolumns; i++) {
+		if (!read_value(req, q, i + 1, t->columns[i].type, &row->values[i], why))
+			return false;
+	}
+	return true;
+}
+
+static enum engine_result run_one(struct connection *c, struct store_req *req, struct stmt *s)
+{
+	const char *name = store_tables[s->table].name;
+	enum engine_result result = ENGINE_OK;
+	const char *why;
+	int rc;
+	sqlite3_stmt *q = statement(c, sql_key_of(s), &rc);
+
+	if (!q)
+		return failed(c, name, rc);
+	rc = bind_statement(q, s);
+	while (rc == SQLITE_OK && result == ENGINE_OK && (rc = sqlite3_step(q)) == SQLITE_ROW) {
+		rc = SQLITE_OK;
+		if (!read_row(req, s, q, &why)) {
+			snprintf(c->error, sizeof(c->error), "%s: %s", name, why);
+			result = ENGINE_FAILED;
+		}
+	}
+	if (rc != SQLITE_OK && rc != SQLITE_DONE)
+		result = failed(c, name, rc);
+	sqlite3_reset(q);
+	sqlite3_clear_bindings(q);
+	return result;
+}
+
+static enum engine_result sqlite_run(void *connection, struct store_req *req)
+{
+	enum engine_result result = ENGINE_OK;
+
+	for (uint32_t i = 0; i < req->nstmts && result == ENGINE_OK; i++)
+		result = run_one(connection, req, &req->stmts[i]);
+	return result;
+}
+
+static enum engine_result sqlite_begin(void *connection)
+{
+	/* The write lock at once: a group never finds out half-way that somebody else has it. */
+	return sqlite_exec(connection, "BEGIN IMMEDIATE");
+}
+
+static enum engine_result sqlite_commit(void *connection)
+{
+	return sqlite_exec(connection, "COMMIT");
+}
+
+void sqlite_rollback(void *connection)
+{
+	struct connection *c = connection;
+
+	/* Some failures have rolled back already. */
+	if (!sqlite3_get_autocommit(c->db))
+		sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static enum engine_result sqlite_read(void *connection, struct store_req *req)
+{
+	struct connection *c = connection;
+
+	if (req->nstmts < 2)
+		return sqlite_run(c, req);
+	enum engine_result result = sqlite_exec(c, "BEGIN");
+
+	if (result == ENGINE_OK)
+		result = sqlite_run(c, req);
+	/* Nothing was written: ending it this way always works. */
+	sqlite_rollback(c);
+	return result;
+}
+
+const char *sqlite_error(const void *connection)
+{
+	return ((const struct connection *)connection)->error;
+}
+
+void sqlite_close(void *connection)
+{
+	struct connection *c = connection;
+
+	drop_statements(c);
+	buf_free(&c->sql);
+	sqlite3_close(c->db);
+	free(c);
+}
+
+/* The file must be there, and ours to write. Makes it, readable by its owner and group: it holds passwords. */
+static bool check_file(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+
+	if (fd >= 0) {
+		close(fd);
+		return true;
+	}
+	const char *help = "";
+
+	if (errno == ENOENT)
+		help = ": its directory must exist";
+	else if (errno == EACCES || errno == EROFS)
+		help = ": the server's user must be allowed to write it and its directory";
+	else if (errno == EISDIR)
+		help = ": <dbname> must name a file";
+	log_error("store: %s cannot be opened (%s%s)", path, strerror(errno), help);
+	return false;
+}
+
+void *sqlite_open(const struct store_settings *settings)
+{
+	struct connection *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		log_error("store: %s cannot be opened (no memory)", settings->dbname);
+		return NULL;
+	}
+	buf_init(&c->sql);
+	c->prefix = settings->prefix;
+	if (!check_file(settings->dbname))
+		goto out;
+	int rc = sqlite3_open_v2(settings->dbname, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+
+	if (rc != SQLITE_OK) {
+		log_error("store: %s cannot be opened (%s)", settings->dbname, sqlite3_errmsg(c->db));
+		goto out;
+	}
+	sqlite3_extended_result_codes(c->db, 1);
+	sqlite3_busy_timeout(c->db, settings->busy_timeout_ms);
+	if (sqlite_exec(c, OPENING) != ENGINE_OK) {
+		log_error("store: %s cannot be used (%s)", settings->dbname, c->error);
+		goto out;
+	}
+	if (settings->sql && sqlite3_exec(c->db, settings->sql, NULL, NULL, NULL) != SQLITE_OK) {
+		log_error("store: %s: what <storage><sqlite><sql> says cannot be run (%s)", settings->dbname,
+			sqlite3_errmsg(c->db));
+		goto out;
+	}
+	return c;
+out:
+	sqlite_close(c);
+	return NULL;
+}
+
+const struct engine engine_sqlite = {
+	.name = "sqlite",
+	.prepare = sqlite_prepare,
+	.open = sqlite_open,
+	.close = sqlite_close,
+	.describe = sqlite_describe,
+	.begin = sqlite_begin,
+	.run = sqlite_run,
+	.commit = sqlite_commit,
+	.rollback = sqlite_rollback,
+	.read = sqlite_read,
+	.error = sqlite_error,
+};
