@@ -26,7 +26,7 @@ bool names_unbind(struct names *names, struct span name, struct outbox *ob);
 bool names_bound_by_rcu(const struct names *names, struct span name, const struct outbox *ob);
 
 /* The link for a name. Several binders: picked by a hash of the bare JID to (its node), at random where to is NULL or has no node: jabberd2's
- * rule (SHA-1 of the bare JID, the five words XORed, >> 2, mod n). NULL: nobody; then the default route. Borrowed inside the read section. */
+ * rule (SHA-1 of the bare JID, its words 1, 2 and 3 XORed, >> 2, mod n). NULL: nobody; then the default route. Borrowed inside the read section. */
 struct outbox *names_find_rcu(const struct names *names, struct span name, const struct jid *to);
 struct outbox *names_default_rcu(const struct names *names);
 /* The router that we dialled, where everything goes that no link of ours serves. NULL: none or not online. */

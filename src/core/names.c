@@ -278,11 +278,12 @@ bool names_bound_by_rcu(const struct names *names, struct span name, const struc
 	return bound;
 }
 
-/* jabberd2's choice among several binders: whoever talks to one user keeps talking to one component. */
+/* jabberd2's choice among several binders (words 1 to 3 of the digest, seen on the wire): whoever talks to one user keeps
+ * talking to one component. */
 static uint32_t pick(const struct jid *to, uint32_t n)
 {
 	unsigned char digest[SHA_DIGEST_LENGTH];
-	uint32_t word, mix = 0;
+	uint32_t words[SHA_DIGEST_LENGTH / sizeof(uint32_t)];
 
 	if (!to || !to->s || to->node_len == 0) {
 		uint64_t r = 0;
@@ -290,11 +291,8 @@ static uint32_t pick(const struct jid *to, uint32_t n)
 		return hash_random(&r, sizeof r) ? (uint32_t)(r % n) : 0;
 	}
 	SHA1((const unsigned char *)to->s, to->bare_len, digest);
-	for (size_t i = 0; i < sizeof digest; i += sizeof word) {
-		memcpy(&word, digest + i, sizeof word);
-		mix ^= word;
-	}
-	return (mix >> 2) % n;
+	memcpy(words, digest, sizeof words);
+	return ((words[1] ^ words[2] ^ words[3]) >> 2) % n;
 }
 
 struct outbox *names_find_rcu(const struct names *names, struct span name, const struct jid *to)

@@ -145,6 +145,23 @@ Test(outbox, many_links_in_one_burst)
 	}
 }
 
+static void write_more(struct sink *s)
+{
+	struct out_tray *other = out_tray_new();
+
+	s->on_write = NULL;
+	cr_assert(out_put(other, &s->ob, SPAN("two")));
+	out_tray_free(&other);
+}
+
+Test(outbox, what_is_handed_over_during_a_write_follows_it)
+{
+	sink.on_write = write_more;
+	put("one ");
+	out_flush(tray);
+	expect("one two");
+}
+
 Test(outbox, partial_writes_go_on_where_they_stopped)
 {
 	sink.piece = 3;

@@ -26,6 +26,8 @@ static ssize_t sink_write(struct outbox *ob, const struct iovec *iov, int n)
 	if (atomic_fetch_add(&s->writing, 1) != 0 || atomic_load(&s->freed))
 		atomic_fetch_add(&s->clashes, 1);
 	s->writes++;
+	if (s->on_write)
+		s->on_write(s);
 	if (s->dead) {
 		atomic_fetch_sub(&s->writing, 1);
 		return -1;

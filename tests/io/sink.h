@@ -19,6 +19,7 @@ struct sink {
 	_Atomic int clashes;
 	_Atomic unsigned armed, overflows, freed;
 	void (*on_arm)(struct sink *s);
+	void (*on_write)(struct sink *s); /* inside write(), before anything is taken */
 };
 
 void sink_init(struct sink *s, uint64_t limit);
