@@ -133,6 +133,7 @@ print_table() {
 		for (i = 2; i <= n; i++) for (j = i; j > 1 && v[j-1] + 0 > v[j] + 0; j--) { t = v[j]; v[j] = v[j-1]; v[j-1] = t }
 		return n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2
 	}
+	$5 > 0 { next } # a failed run has no figures
 	{ k = $2 SUBSEP $3 SUBSEP $1; if (!(k in us)) order[++nk] = k
 	  us[k] = us[k] " " $7; rate[k] = rate[k] " " $6; p50[k] = p50[k] " " $8; p99[k] = p99[k] " " $9; p999[k] = p999[k] " " $10
 	  kb[k] = kb[k] " " ($4 > 0 ? ($12 - $11) / $4 : 0) }

@@ -2,6 +2,7 @@
  * Threads: one.
  * Owns: the peers and the report, for the run.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,8 +20,10 @@ void bench_die(const char *fmt, ...)
 {
 	va_list ap;
 
+	int why = errno; /* for %m */
 	va_start(ap, fmt);
 	fprintf(stderr, "shardsm-bench: ");
+	errno = why;
 	vfprintf(stderr, fmt, ap);
 	fputc('\n', stderr);
 	va_end(ap);

@@ -76,10 +76,10 @@ static void print_memory(const struct report *r)
 {
 	for (unsigned i = 0; i < r->n; i++) {
 		const struct phase *p = r->phases[i];
-		if (!p->used.valid || strcmp(p->name, "start") != 0 || p->ops == 0)
+		if (!p->used.valid || strcmp(p->name, "start") != 0 || p->ops == p->failed)
 			continue;
 		printf("  memory per session: %.1f KB (RSS %.1f -> %.1f MB)\n",
-			((double)p->used.rss_kb - (double)p->rss_before_kb) / (double)p->ops,
+			((double)p->used.rss_kb - (double)p->rss_before_kb) / (double)(p->ops - p->failed),
 			(double)p->rss_before_kb / 1024, (double)p->used.rss_kb / 1024);
 	}
 }

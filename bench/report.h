@@ -11,8 +11,8 @@
 
 struct phase {
 	char name[24];
-	uint64_t ops;    /* answered as they should be */
-	uint64_t failed; /* refused, lost or wrong */
+	uint64_t ops;    /* answered */
+	uint64_t failed; /* refused (these are among ops), lost or wrong */
 	uint64_t begin_ns, wall_ns;
 	uint64_t rss_before_kb;
 	struct cpu_sample used; /* the difference over the phase */

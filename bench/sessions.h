@@ -57,7 +57,7 @@ bool session_of(const struct sessions *s, const struct frame *f, uint32_t *i) MU
 
 /* Starts all; users that the sm refuses are created and started again. False: the run failed. */
 bool sessions_start(struct sessions *s) MUST_USE;
-/* Sends initial presence; an answer is the session's own presence coming back (RFC 6121 4.2.2). */
+/* Sends initial presence with a ping behind it, whose answer is waited for: one operation is both. */
 bool sessions_presence(struct sessions *s) MUST_USE;
 bool sessions_end(struct sessions *s) MUST_USE;
 /* Reads until nothing comes for a moment, so that one phase's echoes are not counted in the next. False: a link is
