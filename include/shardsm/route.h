@@ -34,7 +34,9 @@ enum element {          /* the top-level element */
 	EL_BIND,        /* {NS_COMPONENT}bind */
 	EL_UNBIND,      /* {NS_COMPONENT}unbind */
 	EL_THROTTLE,    /* {NS_COMPONENT}throttle */
-	EL_STANZA,      /* a bare stanza on a XEP-0114 link: {NS_ACCEPT} message, presence or iq */
+	EL_STANZA,      /* a bare stanza on a XEP-0114 link: {NS_ACCEPT} (or {NS_CLIENT}) message, presence or iq */
+	EL_REFUSED,     /* breaks a limit, or holds what a peer could not bear (scanner.error says what): the stream goes on, these bytes
+	                 * may go nowhere. to, from, payload and the stanza_ fields as far as they were read: enough for a bounce */
 };
 
 enum route_type { RT_UNICAST, RT_BROADCAST, RT_LOG, RT_OTHER };
@@ -51,7 +53,8 @@ enum payload {          /* the first child element of the route; of EL_STANZA th
 };
 
 /* One attribute of the payload's start tag that is passed on as it came (xmlns:PREFIX declarations included). Not
- * listed: to, from, the default xmlns, and everything in the session namespace with its declaration. */
+ * listed: to, from, the default xmlns, and everything in the session namespace with its declaration. Written in this order as
+ * name, =, quote, value, quote; of more than ROUTE_ATTRS the last holds the rest, run together. */
 struct route_attr {
 	struct slice name;  /* qualified name */
 	struct slice value; /* raw: still escaped, the quotes not included */
@@ -84,14 +87,15 @@ struct route {
 	uint8_t payload;     /* enum payload */
 	uint8_t nattrs;
 	struct slice to, from, name;      /* of the top-level element, decoded; name: of bind and unbind */
-	struct slice tag;                 /* the payload's qualified name */
+	struct slice tag;                 /* the payload's qualified name; "c:message" where it came under a prefix (then it is in attrs) */
 	struct slice start;               /* the payload's start tag, < to > */
 	struct slice content;             /* between start and end tag, raw bytes */
 	struct slice child, child_ns;     /* local name and namespace of the payload's first child element (iq: the request);
 	                                   * child_ns is decoded, and absent where the child inherits the payload's */
 	struct slice session_prefix;      /* the prefix that names NS_SESSION on the payload, "sc" of "sc:c2s" */
-	struct slice stanza_to, stanza_from, stanza_type, id; /* to, from, type decoded; id raw */
-	struct slice c2s, sm;             /* {NS_SESSION}c2s and sm, decoded */
+	struct slice stanza_to, stanza_from, stanza_type, id; /* to, from, type decoded; id raw, with neither quote in it.
+	                                   * EL_ADVERT: stanza_type is its type ("unavailable", absent: available) */
+	struct slice c2s, sm;             /* {NS_SESSION}c2s and sm, decoded; never of EL_STANZA */
 	struct slice action, target;      /* of a session element (unqualified), decoded */
 	struct route_attr attrs[ROUTE_ATTRS];
 };
