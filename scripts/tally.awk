@@ -10,7 +10,7 @@ function count(log_file,    line, part, found) {
 		if (match(line, /Synthesis: Tested: [0-9]+ \| Passing: [0-9]+ \| Failing: [0-9]+ \| Crashing: [0-9]+/)) {
 			split(substr(line, RSTART, RLENGTH), part, /[^0-9]+/)
 			passed += part[3]
-			failed += part[4] + part[5]
+			failed += part[4] # those that crashed are among them
 			found = 1
 		} else if (match(line, /^# [0-9]+ passed, [0-9]+ failed/)) {
 			split(line, part, /[^0-9]+/)

@@ -26,7 +26,7 @@ log a PASS '[====] Synthesis: Tested: 12 | Passing: 12 | Failing: 0 | Crashing: 
 log b PASS 'x\n# 3 passed, 0 failed\n# 2 passed, 0 failed\n'
 log c PASS 'silent\n'
 total_is "what passes" 18 0
-log a FAIL '[====] Synthesis: Tested: 12 | Passing: 9 | Failing: 1 | Crashing: 2 \n'
+log a FAIL '[====] Synthesis: Tested: 12 | Passing: 9 | Failing: 3 | Crashing: 2 \n'
 log b FAIL '# 3 passed, 4 failed\n'
 total_is "what fails" 12 7
 log a FAIL 'Segmentation fault\n'
