@@ -81,6 +81,8 @@ int store_get_page(struct store_req *req, enum store_table t, int64_t after, uin
 int store_count(struct store_req *req, enum store_table t, int filter_column, struct value filter); /* answer: one row, one value */
 /* values: table.ncolumns of them, in column order; null ones are not written. */
 int store_put(struct store_req *req, enum store_table t, const struct value *values);
+/* The owner's row gets the values that are not null; what is null stays as it is. Where the owner has no row, one is made. */
+int store_merge(struct store_req *req, enum store_table t, const struct value *values);
 int store_delete(struct store_req *req, enum store_table t, int filter_column, struct value filter);
 int store_delete_upto(struct store_req *req, enum store_table t, int64_t sequence); /* rows with sequence <= this */
 /* The following statements are for another owner (copied). */

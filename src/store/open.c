@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "shardsm/config.h"
-#include "shardsm/log.h"
 #include "store/engine.h"
 
 static const struct engine *const engines[] = { &engine_sqlite };
@@ -34,15 +33,6 @@ const char *engine_names(void)
 	return names;
 }
 
-static struct span trimmed(struct span s)
-{
-	while (s.n && strchr(" \t\r\n", s.p[0]))
-		s = span_of(s.p + 1, s.n - 1);
-	while (s.n && strchr(" \t\r\n", s.p[s.n - 1]))
-		s.n--;
-	return s;
-}
-
 /* jabberd2 can have a driver of its own for a type of data; here one serves all. NULL: told to the config. */
 static const struct engine *read_driver(struct config *config)
 {
@@ -52,7 +42,7 @@ static const struct engine *read_driver(struct config *config)
 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct config_value *v = config_get(config, "storage.driver", i);
-		struct span name = trimmed(v->text);
+		struct span name = config_value_text(v);
 		const struct engine *found = engine_find(name);
 
 		if (!found || (engine && engine != found)) {
@@ -100,8 +90,8 @@ struct store *store_open(struct config *config, unsigned threads)
 	struct store *store = NULL;
 
 	if (!dbname)
-		log_error("store: %s names no database file (add <storage><sqlite><dbname>/path/to/sqlite.db</dbname></sqlite></storage>)",
-			config_path(config));
+		config_bad(config, NULL, "no database file (add <storage><sqlite><dbname>/var/lib/jabberd2/sqlite.db</dbname>"
+			"</sqlite></storage>)");
 	else if (config_errors(config) == errors)
 		store = store_open_settings(&settings, threads);
 	free(dbname);

@@ -220,9 +220,9 @@ int store_delete_upto(struct store_req *req, enum store_table t, int64_t sequenc
 	return (int)req->nstmts - 1;
 }
 
-int store_put(struct store_req *req, enum store_table t, const struct value *values)
+static int add_values(struct store_req *req, enum verb verb, enum store_table t, const struct value *values)
 {
-	struct stmt *s = add(req, VERB_PUT, t);
+	struct stmt *s = add(req, verb, t);
 
 	if (!s)
 		return -1;
@@ -241,6 +241,16 @@ int store_put(struct store_req *req, enum store_table t, const struct value *val
 	}
 	s->values = copy;
 	return (int)req->nstmts - 1;
+}
+
+int store_put(struct store_req *req, enum store_table t, const struct value *values)
+{
+	return add_values(req, VERB_PUT, t, values);
+}
+
+int store_merge(struct store_req *req, enum store_table t, const struct value *values)
+{
+	return add_values(req, VERB_MERGE, t, values);
 }
 
 void store_owner(struct store_req *req, struct span owner)

@@ -7,7 +7,7 @@
 
 #include "shardsm/store.h"
 
-enum verb { VERB_GET, VERB_PAGE, VERB_COUNT, VERB_PUT, VERB_DELETE, VERB_DELETE_UPTO };
+enum verb { VERB_GET, VERB_PAGE, VERB_COUNT, VERB_PUT, VERB_MERGE, VERB_DELETE, VERB_DELETE_UPTO };
 
 static inline bool verb_writes(enum verb v) { return v >= VERB_PUT; }
 
@@ -27,8 +27,8 @@ struct stmt {
 	int64_t sequence;            /* page: after; delete_upto: up to */
 	struct span owner;
 	struct value filter;
-	const struct value *values;  /* put: as many as the table has columns */
-	uint64_t present;            /* put: bit per column that is not null */
+	const struct value *values;  /* put, merge: as many as the table has columns */
+	uint64_t present;            /* put, merge: bit per column that is not null */
 	struct row **rows;           /* the answer */
 	uint32_t nrows, rows_cap;
 };

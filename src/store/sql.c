@@ -89,6 +89,35 @@ static void insert(struct buf *out, const struct sql_dialect *d, const char *pre
 	buf_str(out, ")");
 }
 
+static void update(struct buf *out, const struct sql_dialect *d, const char *prefix, struct sql_key key)
+{
+	const struct table *t = &store_tables[key.table];
+	unsigned n = 1;
+
+	buf_str(out, "UPDATE ");
+	sql_table(out, d, prefix, key.table);
+	buf_str(out, " SET ");
+	for (unsigned i = 0; i < t->ncolumns; i++) {
+		if (!(key.present >> i & 1))
+			continue;
+		if (n > 1)
+			buf_str(out, ", ");
+		quoted(out, d, t->columns[i].name);
+		buf_str(out, " = ");
+		placeholder(out, d, n++);
+	}
+	/* Nothing to set still asks whether there is a row. */
+	if (n == 1) {
+		quoted(out, d, COLUMN_OWNER);
+		buf_str(out, " = ");
+		quoted(out, d, COLUMN_OWNER);
+	}
+	buf_str(out, " WHERE ");
+	quoted(out, d, COLUMN_OWNER);
+	buf_str(out, " = ");
+	placeholder(out, d, n);
+}
+
 static void where(struct buf *out, const struct sql_dialect *d, const char *prefix, struct sql_key key)
 {
 	buf_str(out, " FROM ");
@@ -143,6 +172,9 @@ void sql_statement(struct buf *out, const struct sql_dialect *d, const char *pre
 		break;
 	case VERB_PUT:
 		insert(out, d, prefix, key);
+		break;
+	case VERB_MERGE:
+		update(out, d, prefix, key);
 		break;
 	case VERB_DELETE:
 		buf_str(out, "DELETE");

@@ -21,7 +21,7 @@ struct sql_dialect {
 
 /* Everything that a statement's text depends on: the key of a cache of prepared statements. */
 struct sql_key {
-	uint64_t present;            /* put: the columns written */
+	uint64_t present;            /* put, merge: the columns written */
 	uint8_t verb, table;
 	int16_t filter_column;
 };
@@ -33,8 +33,9 @@ static inline bool sql_key_same(struct sql_key a, struct sql_key b)
 }
 
 /* Placeholders in this order: the owner, then by verb - get, count, delete: the filter, if any; page: after, limit;
- * delete_upto: the sequence; put: the values present, in column order. Results: get, page: the sequence, then every
- * column; count: one number. */
+ * delete_upto: the sequence; put: the values present, in column order. Merge: those values, then the owner; its text is
+ * the UPDATE alone, and where that changes no row the put with the same columns follows.
+ * Results: get, page: the sequence, then every column; count: one number. */
 void sql_statement(struct buf *out, const struct sql_dialect *d, const char *prefix, struct sql_key key);
 
 void sql_create_table(struct buf *out, const struct sql_dialect *d, const char *prefix, enum store_table t);

@@ -159,31 +159,42 @@ static int bind_value(sqlite3_stmt *q, int i, const struct value *v)
 	return sqlite3_bind_null(q, i);
 }
 
-static int bind_statement(sqlite3_stmt *q, const struct stmt *s)
+/* The values that are present, from placeholder *n on. */
+static int bind_present(sqlite3_stmt *q, const struct stmt *s, int *n)
 {
-	int rc = bind_text(q, 1, s->owner);
-	int n = 2;
+	int rc = SQLITE_OK;
 
-	switch ((enum verb)s->verb) {
-	case VERB_PUT:
-		for (unsigned i = 0; i < store_tables[s->table].ncolumns && rc == SQLITE_OK; i++) {
-			if (s->present >> i & 1)
-				rc = bind_value(q, n++, &s->values[i]);
-		}
+	for (unsigned i = 0; i < store_tables[s->table].ncolumns && rc == SQLITE_OK; i++) {
+		if (s->present >> i & 1)
+			rc = bind_value(q, (*n)++, &s->values[i]);
+	}
+	return rc;
+}
+
+static int bind_statement(sqlite3_stmt *q, const struct stmt *s, enum verb verb)
+{
+	int n = 1;
+	int rc = verb == VERB_MERGE ? bind_present(q, s, &n) : SQLITE_OK;
+
+	if (rc == SQLITE_OK)
+		rc = bind_text(q, n++, s->owner);
+	if (rc != SQLITE_OK)
 		return rc;
+	switch (verb) {
+	case VERB_PUT:
+		return bind_present(q, s, &n);
 	case VERB_PAGE:
-		if (rc == SQLITE_OK)
-			rc = sqlite3_bind_int64(q, 2, s->sequence);
+		rc = sqlite3_bind_int64(q, 2, s->sequence);
 		return rc == SQLITE_OK ? sqlite3_bind_int64(q, 3, s->limit) : rc;
 	case VERB_DELETE_UPTO:
-		return rc == SQLITE_OK ? sqlite3_bind_int64(q, 2, s->sequence) : rc;
+		return sqlite3_bind_int64(q, 2, s->sequence);
 	case VERB_GET:
 	case VERB_COUNT:
 	case VERB_DELETE:
+		return s->filter_column == STORE_ALL ? rc : bind_value(q, 2, &s->filter);
+	case VERB_MERGE:
 		break;
 	}
-	if (rc == SQLITE_OK && s->filter_column != STORE_ALL)
-		rc = bind_value(q, 2, &s->filter);
 	return rc;
 }
 
@@ -226,17 +237,20 @@ static bool read_row(struct store_req *req, struct stmt *s, sqlite3_stmt *q, con
 	return true;
 }
 
-static enum engine_result run_one(struct connection *c, struct store_req *req, struct stmt *s)
+static enum engine_result run_as(struct connection *c, struct store_req *req, struct stmt *s, enum verb verb)
 {
 	const char *name = store_tables[s->table].name;
 	enum engine_result result = ENGINE_OK;
 	const char *why;
 	int rc;
-	sqlite3_stmt *q = statement(c, sql_key_of(s), &rc);
+	struct sql_key key = sql_key_of(s);
+
+	key.verb = (uint8_t)verb;
+	sqlite3_stmt *q = statement(c, key, &rc);
 
 	if (!q)
 		return failed(c, name, rc);
-	rc = bind_statement(q, s);
+	rc = bind_statement(q, s, verb);
 	while (rc == SQLITE_OK && result == ENGINE_OK && (rc = sqlite3_step(q)) == SQLITE_ROW) {
 		rc = SQLITE_OK;
 		if (!read_row(req, s, q, &why)) {
@@ -248,6 +262,15 @@ static enum engine_result run_one(struct connection *c, struct store_req *req, s
 		result = failed(c, name, rc);
 	sqlite3_reset(q);
 	sqlite3_clear_bindings(q);
+	return result;
+}
+
+static enum engine_result run_one(struct connection *c, struct store_req *req, struct stmt *s)
+{
+	enum engine_result result = run_as(c, req, s, s->verb);
+
+	if (s->verb == VERB_MERGE && result == ENGINE_OK && sqlite3_changes(c->db) == 0)
+		result = run_as(c, req, s, VERB_PUT);
 	return result;
 }
 
@@ -352,7 +375,8 @@ void *sqlite_open(const struct store_settings *settings)
 	sqlite3_extended_result_codes(c->db, 1);
 	sqlite3_busy_timeout(c->db, settings->busy_timeout_ms);
 	if (sqlite_exec(c, OPENING) != ENGINE_OK) {
-		log_error("store: %s cannot be used (%s)", settings->dbname, c->error);
+		log_error("store: %s cannot be read (%s%s)", settings->dbname, sqlite3_errmsg(c->db),
+			sqlite3_errcode(c->db) == SQLITE_NOTADB ? ": wanted an SQLite database, or an empty or new file" : "");
 		goto out;
 	}
 	if (settings->sql && sqlite3_exec(c->db, settings->sql, NULL, NULL, NULL) != SQLITE_OK) {

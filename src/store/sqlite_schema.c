@@ -132,7 +132,7 @@ static bool find_columns(struct connection *c, const struct store_settings *s, e
 	snprintf(name, sizeof(name), "%s%s", s->prefix, store_tables[t].name);
 	if (sqlite_each(c, "SELECT name, type, pk FROM pragma_table_info(?)", span_str(name), found_column, f) == ENGINE_OK)
 		return true;
-	log_error("store: %s: cannot be read (%s)", s->dbname, sqlite_error(c));
+	log_error("store: %s cannot be read (%s)", s->dbname, sqlite_error(c));
 	return false;
 }
 
@@ -221,8 +221,7 @@ static bool prepare(struct connection *c, const struct store_settings *s)
 	int64_t objects = count_objects(c);
 
 	if (objects < 0) {
-		log_error("store: %s: cannot be read (%s; wanted: an SQLite database, or an empty or new file)", s->dbname,
-			sqlite_error(c));
+		log_error("store: %s cannot be read (%s)", s->dbname, sqlite_error(c));
 		return false;
 	}
 	if (objects == 0 && !create_schema(c, s))

@@ -178,6 +178,46 @@ Test(verbs, pages_and_delete_upto)
 	cr_assert_eq(db_count(&db, T_QUEUE, BOB), 10);
 }
 
+Test(verbs, merge)
+{
+	struct value v[] = { [STATUS_STATUS] = value_text(SPAN("online")), [STATUS_SHOW] = value_text(SPAN("away")),
+		[STATUS_LOGIN] = value_int(7), [STATUS_LOGOUT] = value_null(), [STATUS_XML] = value_text(SPAN("NAD<p/>")) };
+	struct store_req *req = store_req_new(SPAN(BOB));
+
+	store_put(req, T_STATUS, v);
+	store_owner(req, SPAN(ALICE));
+	store_merge(req, T_STATUS, v);
+	cr_assert_eq(db_do(&db, req), STORE_OK);
+	assert_sql("SELECT status, show, \"last-login\", \"last-logout\", xml FROM status WHERE \"collection-owner\" = '" ALICE "'",
+		"online|away|7|0|NAD<p/>");
+	struct value off[5] = { [STATUS_STATUS] = value_text(SPAN("offline")), [STATUS_LOGOUT] = value_int(9) };
+
+	req = store_req_new(SPAN(ALICE));
+	store_merge(req, T_STATUS, off);
+	memset(off, 0, sizeof(off));
+	store_merge(req, T_STATUS, off);
+	int s = store_get(req, T_STATUS, STORE_ALL, value_null());
+
+	req = db_ask(&db, req, 0);
+	cr_assert_eq(store_status(req), STORE_OK, "%s", store_error(req));
+	cr_assert_eq(store_rows(req, s), 1);
+	assert_text(store_value(req, s, 0, STATUS_STATUS), "offline");
+	assert_text(store_value(req, s, 0, STATUS_SHOW), "away");
+	cr_assert_eq(store_value(req, s, 0, STATUS_LOGIN).i, 7);
+	cr_assert_eq(store_value(req, s, 0, STATUS_LOGOUT).i, 9);
+	store_req_free(&req);
+	/* Somebody else's row is as it was. */
+	assert_sql("SELECT count(*), min(status) FROM status WHERE \"collection-owner\" = '" BOB "'", "1|online");
+	/* An update that finds nothing after one that found something still makes its row. */
+	req = store_req_new(SPAN(ALICE));
+	struct value time[] = { value_int(5) };
+
+	store_merge(req, T_STATUS, v);
+	store_merge(req, T_LOGOUT, time);
+	cr_assert_eq(db_do(&db, req), STORE_OK);
+	cr_assert_eq(db_count(&db, T_LOGOUT, ALICE), 1);
+}
+
 /* Reads between writes of one request see what stands before them, and only that. */
 Test(verbs, reads_among_writes)
 {
