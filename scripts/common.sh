@@ -26,12 +26,13 @@ install_without_services() {
 		as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy" || return 1
 		made_policy=yes
 		trap 'as_root rm -f "$policy"' EXIT
+		trap 'exit 130' INT TERM HUP
 	fi
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
 	status=$?
 	if [ "$made_policy" = yes ]; then
 		as_root rm -f "$policy"
-		trap - EXIT
+		trap - EXIT INT TERM HUP
 	fi
 	return $status
 }
