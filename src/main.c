@@ -1,1 +1,213 @@
-int main(void) { return 0; }
+/* main.c - reads what it is to be, starts store, shards and links, waits for signals, stops them in that order.
+ * Threads: the main thread; it owns signals.
+ * Owns: everything that is opened here, until the end of the process.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "shardsm/config.h"
+#include "shardsm/hash.h"
+#include "shardsm/io.h"
+#include "shardsm/log.h"
+#include "shardsm/options.h"
+#include "shardsm/rcu.h"
+#include "shardsm/server.h"
+#include "shardsm/store.h"
+#include "shardsm/xml.h"
+
+#define EXIT_CONFIG 2
+#define STOP_MS 3000  /* for what is queued and for the sessions to end; with the links' second below the five that an init allows */
+#define FLUSH_MS 1000 /* for the last bytes on the links */
+
+struct program {
+	struct config *config;
+	struct options options;
+	struct span *domains;
+	struct names *names;
+	struct store *store;
+	struct server *server;
+	struct io *io;
+	pthread_t main_thread;
+	_Atomic bool gave_up;
+};
+
+static void gave_up(void *arg)
+{
+	struct program *p = arg;
+
+	atomic_store(&p->gave_up, true);
+	pthread_kill(p->main_thread, SIGTERM);
+}
+
+static void ready(void *arg)
+{
+	(void)arg;
+}
+
+/* jabberd2's form: the number alone, no newline. */
+static void write_pidfile(const char *path)
+{
+	int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : -1;
+
+	if (!path)
+		return;
+	if (fd < 0 || dprintf(fd, "%ld", (long)getpid()) < 0)
+		log_error("couldn't write pidfile %s (%s)", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+static void block_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
+}
+
+static void open_log(const struct options *o)
+{
+	log_open(span_str(o->log.type), o->log.ident, o->log.facility, o->log.file);
+}
+
+static bool open_server(struct program *p)
+{
+	const struct options *o = &p->options;
+
+	p->domains = calloc(o->ndomains, sizeof(*p->domains));
+	p->names = names_new();
+	if (!p->domains || !p->names) {
+		log_error("out of memory at start");
+		return false;
+	}
+	for (unsigned i = 0; i < o->ndomains; i++)
+		p->domains[i] = span_str(o->domains[i]);
+	p->store = store_open(p->config, o->store_threads);
+	if (!p->store)
+		return false;
+	p->server = server_new(&(struct server_settings){ .config = p->config, .id = span_str(o->id), .domains = p->domains,
+		.ndomains = o->ndomains, .nshards = o->workers, .names = p->names, .store = p->store, .limits = o->route_limits,
+		.detour = o->local_via_router, .auto_create = config_has(p->config, "user.auto-create"),
+		.user_queue = o->user_queue_packets });
+	return p->server != NULL;
+}
+
+static bool open_io(struct program *p)
+{
+	const struct options *o = &p->options;
+	struct io_listen *listens = calloc(o->nlistens + 1, sizeof(*listens));
+	struct io_config c = { .acceptors = o->acceptors, .shards = server_mailboxes(p->server), .nshards = o->workers,
+		.names = p->names, .limits = o->route_limits, .route_mxml = o->route_parser_mxml, .id = span_str(o->id),
+		.domains = p->domains, .ndomains = o->ndomains, .listens = listens, .nlistens = o->nlistens,
+		.link_bytes = o->link_queue_bytes, .shard_bytes = o->shard_queue_bytes, .gave_up = gave_up, .ready = ready, .arg = p };
+
+	if (!listens)
+		return false;
+	for (unsigned i = 0; i < o->nlistens; i++)
+		listens[i] = (struct io_listen){ o->listens[i].ip, o->listens[i].port, o->listens[i].user, o->listens[i].pass,
+			o->listens[i].secret };
+	if (o->dial)
+		c.router = (struct io_router){ o->router.ip, o->router.port, o->router.user, o->router.pass, o->router.retry_init,
+			o->router.retry_lost, o->router.retry_sleep };
+	p->io = io_open(&c);
+	free(listens);
+	return p->io != NULL;
+}
+
+static void check_only(struct program *p)
+{
+	const struct options *o = &p->options;
+	char store[512];
+
+	store_describe(p->store, store, sizeof(store));
+	printf("%s: good\nid: %s\n", config_path(p->config), o->id);
+	for (unsigned i = 0; i < o->ndomains; i++)
+		printf("domain: %s\n", o->domains[i]);
+	if (o->dial)
+		printf("router: %s, port %u\n", o->router.ip, o->router.port);
+	for (unsigned i = 0; i < o->nlistens; i++)
+		printf("listen: %s, port %u\n", o->listens[i].ip, o->listens[i].port);
+	printf("threads: %u acceptors, %u workers, %u for the store\nstorage: %s\n", o->acceptors, o->workers, o->store_threads, store);
+}
+
+static void say_start(const struct program *p)
+{
+	const struct options *o = &p->options;
+
+	log_notice("version: " PACKAGE_NAME " " PACKAGE_VERSION);
+	if (o->domains_are_id)
+		log_notice("id: %s", o->id);
+	else
+		for (unsigned i = 0; i < o->ndomains; i++)
+			log_notice("[%s] configured", o->domains[i]);
+	log_notice("threads: %u acceptors, %u workers, %u for the store", o->acceptors, o->workers, o->store_threads);
+}
+
+static int serve(struct program *p, const sigset_t *signals)
+{
+	int sig = 0;
+
+	if (!server_start(p->server) || !io_start(p->io))
+		return EXIT_FAILURE;
+	while (sigwait(signals, &sig) == 0 && sig == SIGHUP)
+		log_reopen();
+	log_notice("shutting down");
+	io_quiesce(p->io);
+	server_stop(p->server, STOP_MS);
+	store_close(&p->store);
+	io_stop(&p->io, FLUSH_MS);
+	return atomic_load(&p->gave_up) ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	static struct program p;
+	struct cmdline line;
+	sigset_t signals;
+	int status;
+
+	if (!cmdline_read(&line, argc, argv, &status))
+		return status;
+	umask(027);
+	xml_thread_init();
+	p.config = config_load(line.config_path, line.id);
+	if (!p.config || !options_read(&p.options, p.config))
+		return EXIT_CONFIG;
+	p.main_thread = pthread_self();
+	if (line.debug)
+		log_threshold = LOG_LEVEL_DEBUG;
+	if (!line.check)
+		open_log(&p.options);
+	log_notice("starting up");
+	config_warn_unknown(p.config);
+	hash_init();
+	block_signals(&signals);
+	if (!open_server(&p))
+		return config_errors(p.config) ? EXIT_CONFIG : EXIT_FAILURE;
+	if (config_errors(p.config))
+		return EXIT_CONFIG;
+	if (line.check) {
+		check_only(&p);
+		store_close(&p.store);
+		return EXIT_SUCCESS;
+	}
+	write_pidfile(p.options.pidfile);
+	say_start(&p);
+	if (!open_io(&p))
+		return EXIT_FAILURE;
+	status = serve(&p, &signals);
+	log_notice("stopped");
+	log_close();
+	return status;
+}

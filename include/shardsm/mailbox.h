@@ -18,6 +18,7 @@ enum letter_kind {
 	LETTER_PEER_HERE, /* struct peer_gone too: a component advertised itself */
 	LETTER_LINK,      /* io's own: a fresh socket, an outbox that wants its acceptor */
 	LETTER_STOP,      /* finish what is queued, then stop */
+	LETTER_EXIT,      /* to a shard: end the thread */
 	LETTER_FREE,      /* free for a thread's own use, and tests */
 };
 

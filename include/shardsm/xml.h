@@ -21,6 +21,9 @@ struct xml_doc *xml_parse(struct span gated, const char *inherited_ns) MUST_USE;
 void xml_free(struct xml_doc **doc);
 uint64_t xml_mismatches(void);
 
+/* Well-formed UTF-8 of characters that XML can carry: asked of text that did not come through the gate (a stored row). */
+bool xml_text_ok(struct span text);
+
 struct xml *xml_root(struct xml_doc *doc);
 struct span xml_local(const struct xml *e);         /* local name */
 struct span xml_ns(const struct xml *e);            /* namespace URI, empty: none */

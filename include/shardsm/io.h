@@ -1,0 +1,63 @@
+/* io.h - links as a whole: what main.c opens, starts and stops.
+ * Threads: main's; the callbacks run on an acceptor's.
+ * Owns: acceptors, their threads, every link. What the config points at is the caller's, and outlives the io.
+ */
+#ifndef SHARDSM_IO_H
+#define SHARDSM_IO_H
+
+#include "shardsm/names.h"
+#include "shardsm/route.h"
+
+/* The router that we dial. */
+struct io_router {
+	const char *ip;   /* numeric; NULL: none is dialled */
+	uint16_t port;
+	const char *user, *pass;
+	int retry_init, retry_lost; /* attempts before the first success and after a loss, -1: for ever */
+	int retry_sleep;            /* seconds between two */
+};
+
+/* One place where components dial us. */
+struct io_listen {
+	const char *ip;   /* numeric */
+	uint16_t port;    /* 0: the kernel picks, the log says which */
+	const char *user, *pass; /* SASL DIGEST-MD5 */
+	const char *secret;      /* XEP-0114; NULL: such components are refused */
+};
+
+struct io_config {
+	uint32_t acceptors;
+	struct mailbox *const *shards;
+	uint32_t nshards;
+	struct names *names;
+	struct route_limits limits;
+	bool route_mxml;           /* every envelope is read by mini-XML */
+	struct span id;            /* our component name */
+	const struct span *domains; /* served, prepared */
+	uint32_t ndomains;
+	struct io_router router;
+	const struct io_listen *listens;
+	uint32_t nlistens;
+	uint64_t link_bytes;       /* an outbox holding more is closed */
+	uint64_t shard_bytes;      /* links whose next frame goes to a shard with more are not read until it has less than half */
+	/* No router could be reached, or it refused what we need: why was logged; main stops everything and exits non-zero. */
+	void (*gave_up)(void *arg);
+	void (*ready)(void *arg);  /* every name is bound at the router (each time); never without a router */
+	void *arg;
+};
+
+struct io;
+
+/* Opens the listening sockets. NULL: why was logged, with what would be right. */
+struct io *io_open(const struct io_config *config) MUST_USE;
+/* Starts the threads: dials and accepts. */
+bool io_start(struct io *io) MUST_USE;
+/* The port that listens[i] is bound to. */
+uint16_t io_listening(const struct io *io, uint32_t i);
+/* Stops accepting, dialling and reading. When it returns nothing is posted to a shard any more; writing goes on. */
+void io_quiesce(struct io *io);
+/* After the shards are done: ends every stream, waits up to ms until all is written, closes, frees. Quiesces first if that
+ * was not done. */
+void io_stop(struct io **io, int ms);
+
+#endif

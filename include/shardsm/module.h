@@ -1,0 +1,185 @@
+/* module.h - what a feature is made of: hooks into the chains of sm.xml, and the few calls that it needs.
+ * Threads: everything here runs on the shard that owns ev->user; hooks never block.
+ * Owns: the event owns its packet; a hook that needs the store parks it (event_ask) and is called again with the answer.
+ */
+#ifndef SHARDSM_MODULE_H
+#define SHARDSM_MODULE_H
+
+#include "shardsm/buf.h"
+#include "shardsm/config.h"
+#include "shardsm/packet.h"
+#include "shardsm/stanza_error.h"
+#include "shardsm/store.h"
+#include "shardsm/user.h"
+#include "shardsm/xml.h"
+
+enum chain {
+	CHAIN_SESS_START, CHAIN_SESS_END, CHAIN_IN_SESS, CHAIN_IN_ROUTER, CHAIN_OUT_SESS, CHAIN_OUT_ROUTER, CHAIN_PKT_SM,
+	CHAIN_PKT_USER, CHAIN_PKT_ROUTER, CHAIN_USER_LOAD, CHAIN_USER_UNLOAD, CHAIN_USER_CREATE, CHAIN_USER_DELETE,
+	CHAIN_DISCO_EXTEND, CHAIN_COUNT
+};
+
+enum verdict {
+	V_PASS,    /* not mine: the next module */
+	V_HANDLED, /* done */
+	V_ERROR,   /* answer with ev->condition (event_error() sets it) */
+	V_PARKED,  /* event_ask() was called; its function goes on with the answer */
+};
+
+/* What a stanza's type attribute says. */
+enum stanza_type {
+	ST_NONE, /* no type attribute: a normal message, available presence, an IQ to be dropped */
+	ST_NORMAL, ST_CHAT, ST_HEADLINE, ST_GROUPCHAT, ST_ERROR,
+	ST_GET, ST_SET, ST_RESULT,
+	ST_UNAVAILABLE, ST_PROBE, ST_SUBSCRIBE, ST_SUBSCRIBED, ST_UNSUBSCRIBE, ST_UNSUBSCRIBED,
+	ST_UNKNOWN,
+};
+
+/* One packet on its way through a chain. */
+struct event {
+	struct shard *shard;
+	struct packet *packet;
+	struct user *user;       /* in-sess: the sender; pkt-user: the addressee; pkt-sm: NULL, or the sender if local and here */
+	struct session *session; /* in-sess, and pkt-sm of a session here: the sender's; NULL when it has ended meanwhile */
+	uint8_t type;            /* enum stanza_type */
+	uint8_t chain;           /* enum chain */
+	uint8_t at;              /* index in the chain */
+	bool no_reply;           /* answered, or nobody is there to be answered */
+	bool to_self;            /* in-sess: no `to`, or one's own bare JID */
+	enum stanza_condition condition;
+	const char *text;        /* of the error, NULL: none */
+	struct xml_doc *doc;     /* event_payload()'s */
+	void *state;             /* of a parked handler: malloc'd, freed with the park */
+};
+
+#define IQ_GET 1
+#define IQ_SET 2
+/* In which chain the rule holds: in-sess with no `to` or one's own bare JID; pkt-sm; pkt-user with a bare `to`. */
+enum iq_scope { TO_SELF = 1, TO_SERVER = 2, TO_ACCOUNT = 4 };
+
+struct iq_rule {
+	unsigned types; /* IQ_GET | IQ_SET; 0 ends the list */
+	unsigned scope;
+	const char *ns; /* of the request's child element */
+	enum verdict (*fn)(struct event *ev);
+};
+
+struct module {
+	const char *name;                  /* in sm.xml's chains */
+	const char *const *features;       /* service discovery of the server, NULL-terminated */
+	const struct iq_rule *iq;
+	bool (*start)(struct config *config); /* once, before the threads; reads options; false: fatal, reason logged */
+	enum verdict (*in_sess)(struct event *ev);
+	enum verdict (*in_router)(struct event *ev);
+	enum verdict (*out_router)(struct event *ev);
+	enum verdict (*pkt_sm)(struct event *ev);
+	enum verdict (*pkt_user)(struct event *ev);
+	void (*sess_start)(struct event *ev);
+	void (*sess_end)(struct event *ev);
+	uint8_t part;                                           /* user-load: the enum user_part that load fills */
+	int (*load_ask)(struct store_req *req);                 /* adds its reads, returns the first one's index */
+	bool (*load_done)(struct user *u, const struct store_req *req, int first); /* false: no memory */
+	void (*user_create)(struct event *ev, struct store_req *req); /* adds its writes: all modules' in one commit */
+	void (*user_delete)(struct event *ev, struct store_req *req);
+	void (*disco_extend)(struct event *ev, struct buf *out);
+};
+
+/* --- reading the event ------------------------------------------------------------------------------------------- */
+
+/* The stanza parsed whole. NULL: no memory; return event_error(ev, SE_INTERNAL_SERVER_ERROR). */
+struct xml *event_payload(struct event *ev);
+/* Its first child element: of an IQ, the request. */
+struct xml *event_request(struct event *ev);
+bool event_is(const struct event *ev, enum payload payload);
+enum verdict event_error(struct event *ev, enum stanza_condition c);
+enum verdict event_error_text(struct event *ev, enum stanza_condition c, const char *text);
+
+/* --- answering and sending ---------------------------------------------------------------------------------------- */
+
+/* A stanza of our own. Absent spans and NULL JIDs are left out; attrs and content are raw XML in namespace jabber:client. */
+struct stanza {
+	const char *tag;          /* "message", "presence", "iq" */
+	const char *type;
+	struct span id;           /* raw */
+	struct span attrs;        /* " name='value'", raw */
+	struct span content;
+	const struct jid *from, *to;
+};
+
+void reply_result(struct event *ev, struct span content); /* to the asker, from where the request went */
+void reply_error(struct event *ev);                       /* ev->condition; never to an error, never to a result */
+/* To a session of ours on this shard, at once. to NULL: the session's full JID. */
+void send_to_session(struct shard *shard, struct session *s, const struct stanza *st);
+/* Routed by st->to: a session or an account of ours wherever its shard is, or another domain. */
+void send_stanza(struct shard *shard, const struct stanza *st);
+/* The event's own stanza on to a session, bytes as they came; to NULL: the session's full JID. */
+void pass_to_session(struct event *ev, struct session *s, const struct jid *to);
+/* The packet, by packet->to, from packet->from (both must be set). */
+void pass_on(struct shard *shard, struct packet *p);
+/* An event of a session here whose stanza is for the server itself: in-router, then pkt-sm, on this shard. */
+void deliver_to_server(struct event *ev);
+/* A fresh id for an IQ of ours, 16 lower-case characters. */
+struct span fresh_id(struct shard *shard);
+struct buf *scratch(struct shard *shard, int i); /* cleared; i 0..3: a handler's own until it returns */
+
+/* --- the store ------------------------------------------------------------------------------------------------------- */
+
+typedef enum verdict resume_fn(struct event *ev, struct store_req *answer);
+
+enum ask_flags {
+	ASK_FREE = 1,   /* later packets of the user do not wait behind this one */
+	ASK_WRITTEN = 2, /* (shard's own) not a store request: waits for an outbox note */
+	ASK_AFTER_WRITES = 4,
+};
+
+/* Parks the packet until the request is answered; returns V_PARKED, or V_ERROR when there is no memory. Takes the request. state: freed
+ * with the park, may be NULL; taken in any case. */
+enum verdict event_ask(struct event *ev, struct store_req **req, resume_fn *fn, unsigned flags, void *state) MUST_USE;
+/* A write that nobody waits for (last login times). Logged when it fails. Takes the request. */
+void store_write(struct shard *shard, struct store_req **req);
+/* store_status() as an error for the one who asked; logs it, with what was being done. */
+enum verdict event_store_error(struct event *ev, const struct store_req *answer, const char *what);
+/* Calls fn on this shard when everything sent to that session so far was written to its link (or never will be: answer NULL and
+ * written false). Not parked: the event's packet is not kept. */
+typedef void written_fn(struct shard *shard, struct user *u, bool written, uint64_t arg);
+bool when_written(struct session *s, written_fn *fn, uint64_t arg) MUST_USE;
+
+/* The event's stanza as a row ("NAD" and the route), first_child (raw XML) in front of its content. */
+void stored_write(struct buf *out, const struct event *ev, struct span first_child);
+/* A row's stanza to a session, as it was addressed. False: the row is not a stanza. */
+bool stored_to_session(struct session *s, struct span row);
+/* A row's presence again, as unavailable; an empty or unreadable row: without content. */
+void stored_unavailable(struct shard *shard, struct span row, const struct jid *from, const struct jid *to);
+/* The content of a row's stanza, raw XML, appended to out. False: the row is not a stanza. */
+bool stored_content(struct shard *shard, struct span row, struct buf *out);
+
+/* --- presence, shared by the modules presence, roster and session ------------------------------------------------------ */
+
+void presence_send_all(struct user *u, const struct jid *to);         /* each available session's, to a contact */
+void presence_send_unavailable_all(struct user *u, const struct jid *to);
+void presence_send(struct session *s, const struct jid *to, bool stamped);
+/* What end of session and <presence type='unavailable'/> have in common. content: of the client's stanza, may be empty. */
+void presence_leave(struct session *s, struct span attrs, struct span content);
+/* The client's available presence becomes the session's; false: no memory. Published before anybody is told or asked. */
+bool presence_become(struct session *s, struct packet *p, int8_t priority, int64_t now) MUST_USE;
+/* <priority/> of the event's presence, clamped to -128..127; 0 when absent or no number. False: no memory. */
+bool presence_priority(struct event *ev, int8_t *priority) MUST_USE;
+/* To one's own available resources (this one included) and to every subscriber. */
+void presence_broadcast(struct session *s, struct packet *p);
+/* Is a local user online, or can it not be told (another domain)? Any shard; for leaving out sends to nobody. */
+bool presence_worth_sending(struct shard *shard, const struct jid *to);
+void send_presence(struct shard *shard, const char *type, const struct jid *from, const struct jid *to);
+
+/* --- the server ------------------------------------------------------------------------------------------------------- */
+
+bool serves_domain(const struct shard *shard, struct span domain);
+struct span server_id(const struct shard *shard);
+int64_t server_started(const struct shard *shard);
+/* Every feature of every module in use, and what modules add to the server's disco#info. */
+void disco_features(struct shard *shard, struct buf *out);
+void disco_extensions(struct event *ev, struct buf *out);
+
+/* Every module that is linked in, NULL-terminated (modules.c). */
+extern const struct module *const modules_all[];
+
+#endif

@@ -1,0 +1,159 @@
+/* user.h - users, their sessions and rosters, as modules see them.
+ * Threads: the owning shard alone reads and changes them; other threads see struct user_view, and that inside a read section only.
+ * Owns: a user owns its sessions, roster and pending requests; all die with it (after a grace period where published).
+ */
+#ifndef SHARDSM_USER_H
+#define SHARDSM_USER_H
+
+#include "shardsm/hash.h"
+#include "shardsm/jid.h"
+#include "shardsm/rcu.h"
+#include "shardsm/route.h"
+
+struct packet;
+struct parked;
+struct peer;
+struct shard;
+
+/* What every thread may see of a user that has sessions. The JID never changes; the count is the owner's to change. */
+struct user_view {
+	struct cds_lfht_node node; /* in its shard's table, by hash of the bare JID */
+	struct rcu_head rcu;
+	uint64_t hash;
+	_Atomic uint32_t available; /* available sessions */
+	uint16_t node_len, bare_len;
+	const char *bare; /* the user's own text */
+};
+
+/* The parts of a user that the database holds, loaded when a packet first needs them. */
+enum user_part {
+	PART_ACCOUNT = 1, /* does it exist (table active) */
+	PART_ROSTER = 2,  /* roster, groups, pending requests */
+	PART_QUEUE = 4,   /* how many stanzas wait offline */
+	PART_ALL = 7,
+};
+
+/* One contact. Immutable: a change makes a new one. */
+struct roster_item {
+	uint8_t to, from, ask; /* jabberd2's columns: we see them, they see us, 0 none / 1 subscribe / 2 unsubscribe */
+	bool named;
+	uint16_t jid_len, name_len, ngroups;
+	uint32_t groups_len;
+	char text[]; /* JID, name, then each group as two bytes of length (native order) and its bytes */
+};
+
+static inline struct span item_jid(const struct roster_item *i) { return span_of(i->text, i->jid_len); }
+static inline struct span item_name(const struct roster_item *i) { return span_of(i->text + i->jid_len, i->name_len); }
+
+/* A request for a subscription that the user has not answered. */
+struct pending {
+	struct pending *next;
+	uint16_t jid_len;
+	uint32_t xml_len;
+	char text[]; /* the asker's bare JID, then the request's content (raw XML) */
+};
+
+struct roster {
+	uint32_t n, cap;
+	struct roster_item **items; /* sorted by JID bytes */
+	struct pending *pending;    /* oldest first */
+};
+
+/* Bytes of the last available presence: pass-through attributes, then content, both raw XML. */
+struct presence {
+	int64_t stamp;
+	uint32_t attrs_len, content_len;
+	char text[];
+};
+
+/* A small set of JIDs: whom directed presence went to, who bounced. */
+struct jid_set {
+	uint32_t n, cap;
+	struct jid_text { uint16_t len, bare_len, node_len; char *s; } *jids;
+};
+
+struct session {
+	struct cds_lfht_node node; /* in its shard's table, by its random id */
+	struct rcu_head rcu;
+	struct sm_id id;
+	struct user *user;
+	struct session *next;                  /* of the same user, oldest first */
+	struct peer *peer;                     /* the c2s that holds it */
+	struct session *peer_next, **peer_at;  /* of the same peer */
+	struct presence *presence;             /* NULL: not available */
+	struct jid_set directed, bounced;
+	int8_t priority;
+	bool interested; /* fetched the roster */
+	bool fake;       /* PBX: never top, no presence */
+	bool greeted;    /* sent an initial presence since it was last unavailable */
+	bool ended;      /* unlinked; the memory lives until the grace period is over */
+	uint16_t jid_len;
+	uint8_t c2s_len;
+	char text[]; /* full JID, then c2s's id */
+};
+
+#define C2S_ID_MAX 43
+
+struct user {
+	struct user_view view; /* first */
+	struct shard *owner;
+	struct session *sessions;
+	struct roster roster;
+	struct parked *parked;         /* a packet of this user waits for the store: later ones wait behind it */
+	struct waiting *first, **last; /* those */
+	struct user *blocked_next, **blocked_at; /* of the shard's users with somebody waiting */
+	uint32_t nwaiting;
+	uint32_t pins;                 /* store answers under way that name this user */
+	uint32_t writes;               /* of those, writes to its offline queue */
+	uint32_t queued;               /* stanzas in its offline queue, as of PART_QUEUE and our own puts */
+	int64_t flushed;               /* sequence up to which the queue was sent to a link, and is about to be deleted */
+	uint8_t parts;                 /* enum user_part that are loaded */
+	bool exists;                   /* true once PART_ACCOUNT found a row */
+	bool draining;
+	char text[];
+};
+
+static inline struct jid user_jid(const struct user *u)
+{
+	return (struct jid){ u->view.bare, u->view.node_len, u->view.bare_len, u->view.bare_len };
+}
+static inline struct jid session_jid(const struct session *s)
+{
+	return (struct jid){ s->text, s->user->view.node_len, s->user->view.bare_len, s->jid_len };
+}
+static inline struct span session_c2s(const struct session *s) { return span_of(s->text + s->jid_len, s->c2s_len); }
+static inline bool session_available(const struct session *s) { return s->presence != NULL; }
+
+struct session *user_session(const struct user *u, struct span resource); /* NULL: none */
+/* The available, non-PBX session with the highest priority that is not negative, the oldest of equals. NULL: none. */
+struct session *user_top(const struct user *u);
+
+/* Rosters. */
+const struct roster_item *roster_find(const struct user *u, struct span jid);
+/* The item that stands for a JID: the bare one, else the full one. NULL: none. */
+const struct roster_item *roster_for(const struct user *u, const struct jid *j);
+bool roster_lets_see(const struct user *u, const struct jid *j); /* may j see our presence: from, or our own account */
+struct pending *roster_pending(const struct user *u, struct span bare);
+/* Puts an item in place of the one with its JID. Takes it. False: no memory, the item is freed, the roster unchanged. */
+bool roster_put(struct user *u, struct roster_item **item) MUST_USE;
+void roster_remove(struct user *u, struct span jid);
+bool roster_pending_put(struct user *u, struct span bare, struct span xml) MUST_USE;
+void roster_pending_remove(struct user *u, struct span bare);
+
+struct item_fields {
+	struct span jid, name;
+	bool named;
+	uint8_t to, from, ask;
+	const struct span *groups;
+	uint32_t ngroups;
+};
+struct roster_item *roster_item_new(const struct item_fields *f) MUST_USE;
+/* Group number i; *at starts as NULL and is the walker's own. */
+struct span item_group(const struct roster_item *item, const char **at);
+
+bool jid_set_has(const struct jid_set *set, const struct jid *j);
+bool jid_set_add(struct jid_set *set, const struct jid *j, uint32_t limit) MUST_USE; /* false: full or no memory */
+void jid_set_remove(struct jid_set *set, const struct jid *j);
+void jid_set_fini(struct jid_set *set);
+
+#endif

@@ -1,0 +1,70 @@
+/* iq_last.c - XEP-0012 Last Activity: of the server, and of accounts for those who may see their presence.
+ * Threads: shards.
+ * Owns: nothing.
+ */
+#include "shardsm/clock.h"
+#include "shardsm/module.h"
+
+#define NS_LAST "jabber:iq:last"
+
+static enum verdict reply_seconds(struct event *ev, int64_t seconds)
+{
+	struct buf *b = scratch(ev->shard, 0);
+
+	buf_fmt(b, "<query xmlns='" NS_LAST "' seconds='%lld'/>", (long long)(seconds < 0 ? 0 : seconds));
+	if (b->failed)
+		return event_error(ev, SE_RESOURCE_CONSTRAINT);
+	reply_result(ev, buf_span(b));
+	return V_HANDLED;
+}
+
+static enum verdict on_logout_row(struct event *ev, struct store_req *answer)
+{
+	if (store_status(answer) != STORE_OK)
+		return event_store_error(ev, answer, "last logout could not be read");
+	if (store_rows(answer, 0) == 0)
+		return event_error(ev, SE_SERVICE_UNAVAILABLE);
+	return reply_seconds(ev, clock_wall() - store_value(answer, 0, 0, LOGOUT_TIME).i);
+}
+
+static enum verdict on_last(struct event *ev)
+{
+	struct store_req *req;
+
+	if (ev->chain == CHAIN_PKT_SM)
+		return reply_seconds(ev, clock_wall() - server_started(ev->shard));
+	if (!roster_lets_see(ev->user, &ev->packet->from))
+		return event_error(ev, SE_FORBIDDEN);
+	if (user_top(ev->user))
+		return reply_seconds(ev, 0);
+	req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	if (req)
+		store_get(req, T_LOGOUT, STORE_ALL, value_null());
+	return event_ask(ev, &req, on_logout_row, ASK_AFTER_WRITES, NULL);
+}
+
+static void sess_end(struct event *ev)
+{
+	struct store_req *req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	struct value row[] = { [LOGOUT_TIME] = value_int(clock_wall()) };
+
+	if (req) {
+		store_delete(req, T_LOGOUT, STORE_ALL, value_null());
+		store_put(req, T_LOGOUT, row);
+	}
+	store_write(ev->shard, &req);
+}
+
+static void user_delete(struct event *ev, struct store_req *req)
+{
+	(void)ev;
+	store_delete(req, T_LOGOUT, STORE_ALL, value_null());
+}
+
+const struct module module_iq_last = {
+	.name = "iq-last",
+	.features = (const char *const[]){ NS_LAST, NULL },
+	.iq = (const struct iq_rule[]){ { IQ_GET, TO_SERVER | TO_ACCOUNT, NS_LAST, on_last }, { 0 } },
+	.sess_end = sess_end,
+	.user_delete = user_delete,
+};

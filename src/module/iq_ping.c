@@ -1,0 +1,19 @@
+/* iq_ping.c - XEP-0199 XMPP Ping.
+ * Threads: shards.
+ * Owns: nothing.
+ */
+#include "shardsm/module.h"
+
+#define NS_PING "urn:xmpp:ping"
+
+static enum verdict on_ping(struct event *ev)
+{
+	reply_result(ev, (struct span){ 0 });
+	return V_HANDLED;
+}
+
+const struct module module_iq_ping = {
+	.name = "iq-ping",
+	.features = (const char *const[]){ NS_PING, NULL },
+	.iq = (const struct iq_rule[]){ { IQ_GET, TO_SELF | TO_SERVER | TO_ACCOUNT, NS_PING, on_ping }, { 0 } },
+};

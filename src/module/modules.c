@@ -1,0 +1,15 @@
+/* modules.c - every feature that is linked in. A feature is one file and one line here.
+ * Threads: constant.
+ * Owns: nothing.
+ */
+#include "shardsm/module.h"
+
+#define MODULES(X) \
+	X(active) X(deliver) X(disco) X(iq_last) X(iq_ping) X(iq_time) X(iq_version) X(offline) X(presence) X(roster) X(session) \
+	X(status) X(validate)
+
+#define DECLARE(name) extern const struct module module_##name;
+MODULES(DECLARE)
+
+#define LIST(name) &module_##name,
+const struct module *const modules_all[] = { MODULES(LIST) NULL };

@@ -1,0 +1,218 @@
+/* presence.c - RFC 6121 section 4: initial, broadcast, directed, probes, and what comes from contacts.
+ * Threads: shards.
+ * Owns: nothing; the tracker (presence_*() of module.h) keeps what a session must remember.
+ */
+#include "shardsm/clock.h"
+#include "shardsm/module.h"
+
+#define DIRECTED_MAX 1000 /* JIDs of one session; more are sent and not remembered */
+
+/* Section 4.2: what a resource that has just come is told, and what it asks for. */
+static void greet(struct event *ev)
+{
+	struct session *s = ev->session;
+	struct jid me = session_jid(s), bare = user_jid(ev->user);
+	const struct roster *r = &ev->user->roster;
+	struct jid to;
+
+	for (struct session *other = ev->user->sessions; other; other = other->next)
+		if (other != s && session_available(other) && !other->fake)
+			presence_send(other, &me, true);
+	for (uint32_t i = 0; i < r->n; i++)
+		if (r->items[i]->to && jid_split(&to, item_jid(r->items[i])))
+			send_presence(ev->shard, "probe", &bare, &to);
+	for (const struct pending *p = r->pending; p; p = p->next) {
+		if (!jid_split(&to, span_of(p->text, p->jid_len)))
+			continue;
+		send_to_session(ev->shard, s, &(struct stanza){ .tag = "presence", .type = "subscribe",
+			.content = span_of(p->text + p->jid_len, p->xml_len), .from = &to, .to = &bare });
+	}
+}
+
+static enum verdict available(struct event *ev)
+{
+	struct session *s = ev->session;
+	int8_t priority;
+
+	if (!presence_priority(ev, &priority) || !presence_become(s, ev->packet, priority, clock_wall()))
+		return event_error(ev, SE_RESOURCE_CONSTRAINT);
+	presence_broadcast(s, ev->packet);
+	if (!s->greeted && !s->fake)
+		greet(ev);
+	s->greeted = true;
+	return V_HANDLED;
+}
+
+static enum verdict unavailable(struct event *ev)
+{
+	struct buf *attrs = scratch(ev->shard, 0);
+	const struct packet *p = ev->packet;
+
+	for (int i = 0; i < p->route.nattrs; i++) {
+		struct span name = packet_slice(p, p->route.attrs[i].name);
+
+		if (span_is(name, "type"))
+			continue;
+		buf_str(attrs, " ");
+		buf_put(attrs, name);
+		buf_str(attrs, "=");
+		buf_put(attrs, span_of(&p->route.attrs[i].quote, 1));
+		buf_put(attrs, packet_slice(p, p->route.attrs[i].value));
+		buf_put(attrs, span_of(&p->route.attrs[i].quote, 1));
+	}
+	presence_leave(ev->session, attrs->failed ? (struct span){ 0 } : buf_span(attrs), packet_slice(p, p->route.content));
+	return V_HANDLED;
+}
+
+/* Section 4.6. */
+static enum verdict directed(struct event *ev)
+{
+	struct session *s = ev->session;
+	struct packet *p = ev->packet;
+
+	if (ev->type == ST_NONE) {
+		jid_set_remove(&s->bounced, &p->to);
+		if (!roster_lets_see(ev->user, &p->to) && !jid_set_add(&s->directed, &p->to, DIRECTED_MAX))
+			return event_error(ev, SE_RESOURCE_CONSTRAINT);
+	} else if (ev->type == ST_UNAVAILABLE) {
+		jid_set_remove(&s->bounced, &p->to);
+		jid_set_remove(&s->directed, &p->to);
+	} else if (ev->type == ST_PROBE) {
+		return V_HANDLED; /* the server probes, clients have no need to */
+	}
+	if (!p->to.node_len && serves_domain(ev->shard, jid_domain(&p->to)))
+		deliver_to_server(ev);
+	else
+		pass_on(ev->shard, p);
+	return V_HANDLED;
+}
+
+static enum verdict in_sess(struct event *ev)
+{
+	if (!event_is(ev, PL_PRESENCE) || !ev->session)
+		return V_PASS;
+	if (ev->packet->to.s)
+		return directed(ev);
+	switch (ev->type) {
+	case ST_NONE:
+		return available(ev);
+	case ST_UNAVAILABLE:
+		return unavailable(ev);
+	default:
+		return V_HANDLED;
+	}
+}
+
+/* --- for an account of ours ---------------------------------------------------------------------------------------------- */
+
+static enum verdict on_status_row(struct event *ev, struct store_req *answer)
+{
+	struct jid bare = user_jid(ev->user);
+
+	if (store_status(answer) != STORE_OK || store_rows(answer, 0) == 0)
+		return V_HANDLED;
+	if (atomic_load(&ev->user->view.available) == 0)
+		stored_unavailable(ev->shard, store_value(answer, 0, 0, STATUS_XML).s, &bare, &ev->packet->from);
+	else /* it came online meanwhile */
+		for (struct session *s = ev->user->sessions; s; s = s->next)
+			presence_send(s, &ev->packet->from, true);
+	return V_HANDLED;
+}
+
+/* Section 4.3.2. */
+static enum verdict probed(struct event *ev)
+{
+	struct user *u = ev->user;
+	const struct jid *from = &ev->packet->from, *to = &ev->packet->to;
+	struct jid bare = jid_to_bare(to);
+	bool any = false;
+
+	if (!roster_lets_see(u, from)) {
+		send_presence(ev->shard, "unsubscribed", &bare, from);
+		return V_HANDLED;
+	}
+	for (struct session *s = u->sessions; s; s = s->next) {
+		struct jid full = session_jid(s);
+
+		jid_set_remove(&s->bounced, from);
+		if (!session_available(s) || s->fake)
+			continue;
+		any = true;
+		if (!jid_has_resource(to) || jid_same(to, &full))
+			presence_send(s, from, true);
+	}
+	if (any)
+		return V_HANDLED;
+	struct store_req *req = store_req_new(jid_bare(&bare));
+
+	if (req)
+		store_get(req, T_STATUS, STORE_ALL, value_null());
+	return event_ask(ev, &req, on_status_row, ASK_FREE | ASK_AFTER_WRITES, NULL);
+}
+
+static enum verdict to_sessions(struct event *ev)
+{
+	const struct jid *to = &ev->packet->to;
+
+	for (struct session *s = ev->user->sessions; s; s = s->next) {
+		struct jid full = session_jid(s);
+
+		if (jid_has_resource(to) ? jid_same(to, &full) : session_available(s) && !s->fake)
+			pass_to_session(ev, s, NULL);
+	}
+	return V_HANDLED;
+}
+
+static enum verdict bounced(struct event *ev)
+{
+	struct session *s = user_session(ev->user, jid_resource(&ev->packet->to));
+
+	if (!s)
+		return V_HANDLED;
+	jid_set_remove(&s->directed, &ev->packet->from);
+	/* A set that is full keeps sending: the worst is another bounce. */
+	if (jid_set_add(&s->bounced, &ev->packet->from, DIRECTED_MAX))
+		pass_to_session(ev, s, NULL);
+	return V_HANDLED;
+}
+
+static enum verdict pkt_user(struct event *ev)
+{
+	if (!event_is(ev, PL_PRESENCE))
+		return V_PASS;
+	switch (ev->type) {
+	case ST_NONE:
+	case ST_UNAVAILABLE:
+		return to_sessions(ev);
+	case ST_PROBE:
+		return probed(ev);
+	case ST_ERROR:
+		return bounced(ev);
+	default:
+		return V_PASS;
+	}
+}
+
+/* The server itself is everybody's friend: jabberd2 grants what is asked, and asks back. */
+static enum verdict pkt_sm(struct event *ev)
+{
+	struct jid server = jid_to_bare(&ev->packet->to), asker = jid_to_bare(&ev->packet->from);
+
+	if (!event_is(ev, PL_PRESENCE))
+		return V_PASS;
+	if (ev->type == ST_SUBSCRIBE) {
+		send_presence(ev->shard, "subscribed", &server, &asker);
+		send_presence(ev->shard, "subscribe", &server, &asker);
+	} else if (ev->type == ST_UNSUBSCRIBE) {
+		send_presence(ev->shard, "unsubscribed", &server, &asker);
+	}
+	return V_HANDLED;
+}
+
+const struct module module_presence = {
+	.name = "presence",
+	.features = (const char *const[]){ "presence", NULL },
+	.in_sess = in_sess,
+	.pkt_user = pkt_user,
+	.pkt_sm = pkt_sm,
+};

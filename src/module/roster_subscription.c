@@ -1,0 +1,238 @@
+/* roster_subscription.c - subscription stanzas, out and in. RFC 6121 section 3; the state machine itself is subscription.h.
+ * Threads: shards.
+ * Owns: nothing.
+ */
+#include <stdlib.h>
+
+#include "module/roster.h"
+#include "shardsm/log.h"
+#include "shardsm/subscription.h"
+
+static bool kind_of(uint8_t type, enum subscription_kind *kind)
+{
+	switch (type) {
+	case ST_SUBSCRIBE:
+		*kind = SUB_SUBSCRIBE;
+		return true;
+	case ST_SUBSCRIBED:
+		*kind = SUB_SUBSCRIBED;
+		return true;
+	case ST_UNSUBSCRIBE:
+		*kind = SUB_UNSUBSCRIBE;
+		return true;
+	case ST_UNSUBSCRIBED:
+		*kind = SUB_UNSUBSCRIBED;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static struct subscription state_of(const struct user *u, struct span contact)
+{
+	const struct roster_item *item = roster_find(u, contact);
+
+	return (struct subscription){ .to = item && item->to, .from = item && item->from, .ask = item && item->ask == 1,
+		.pending = roster_pending(u, contact) != NULL };
+}
+
+/* The contact's item with the new state. NULL: no memory. */
+static struct roster_item *changed_item(const struct user *u, struct span contact, struct subscription next)
+{
+	const struct roster_item *old = roster_find(u, contact);
+	struct item_fields f = { .jid = contact, .to = next.to, .from = next.from, .ask = next.ask };
+	struct span *groups = old && old->ngroups ? malloc(old->ngroups * sizeof(*groups)) : NULL;
+	struct roster_item *item;
+	const char *at = NULL;
+
+	if (old) {
+		if (old->ngroups && !groups)
+			return NULL;
+		f.named = old->named;
+		f.name = item_name(old);
+		f.groups = groups;
+		for (; f.ngroups < old->ngroups; f.ngroups++)
+			groups[f.ngroups] = item_group(old, &at);
+	}
+	item = roster_item_new(&f);
+	free(groups);
+	return item;
+}
+
+/* What a step comes to, kept until it is committed. The new item (if the roster changes) is rebuilt from next then. */
+struct change {
+	struct subscription before;
+	struct subscription_step step;
+	uint8_t kind;
+};
+
+static enum verdict commit(struct event *ev, const struct jid *contact, struct change change, resume_fn *fn)
+{
+	struct user *u = ev->user;
+	struct store_req *req = store_req_new(span_of(u->view.bare, u->view.bare_len));
+	struct roster_item *item = change.step.push ? changed_item(u, jid_bare(contact), change.step.next) : NULL;
+	struct change *kept = malloc(sizeof(*kept));
+	struct buf *row = scratch(ev->shard, 0);
+
+	if (!req || !kept || (change.step.push && !item)) {
+		store_req_free(&req);
+		free(kept);
+		free(item);
+		return event_error(ev, SE_RESOURCE_CONSTRAINT);
+	}
+	*kept = change;
+	if (item)
+		roster_store_item(req, item);
+	free(item);
+	if (change.before.pending != change.step.next.pending) {
+		store_delete(req, T_PENDING, PENDING_JID, value_text(jid_bare(contact)));
+		if (change.step.next.pending) {
+			stored_write(row, ev, (struct span){ 0 });
+			store_put(req, T_PENDING, (struct value[]){ [PENDING_JID] = value_text(jid_bare(contact)),
+				[PENDING_XML] = value_text(buf_span(row)) });
+		}
+	}
+	return event_ask(ev, &req, fn, 0, kept);
+}
+
+/* The committed change in memory, and the push. False: no memory (the database is right, the next load will be too). */
+static bool apply(struct event *ev, const struct jid *contact, const struct change *change)
+{
+	struct user *u = ev->user;
+	bool ok = true;
+
+	if (change->before.pending != change->step.next.pending) {
+		if (change->step.next.pending)
+			ok = roster_pending_put(u, jid_bare(contact), packet_slice(ev->packet, ev->packet->route.content));
+		else
+			roster_pending_remove(u, jid_bare(contact));
+	}
+	if (change->step.push) {
+		struct roster_item *item = changed_item(u, jid_bare(contact), change->step.next);
+
+		ok = item && roster_put(u, &item) && ok;
+		if (ok)
+			roster_push(ev, roster_find(u, jid_bare(contact)));
+	}
+	if (!ok)
+		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": a change of its roster is not in memory (out of memory)",
+			(int)u->view.bare_len, u->view.bare);
+	return ok;
+}
+
+/* --- outbound ----------------------------------------------------------------------------------------------------------- */
+
+static void send_out(struct event *ev, const struct subscription *before, const struct subscription_step *step, uint8_t kind)
+{
+	struct packet *p = ev->packet;
+	struct jid contact = p->to;
+
+	/* jabberd2 and RFC 6121 section 3.2.1: who may no longer see us hears that we are gone. */
+	if (before->from && !step->next.from)
+		presence_send_unavailable_all(ev->user, &contact);
+	if (step->pass)
+		pass_on(ev->shard, p);
+	/* Section 3.1.5: presence after the approval, not before. */
+	if (kind == SUB_SUBSCRIBED && !before->from && step->next.from)
+		presence_send_all(ev->user, &contact);
+}
+
+static enum verdict on_outbound_committed(struct event *ev, struct store_req *answer)
+{
+	const struct change *change = ev->state;
+	struct packet *p = ev->packet;
+
+	if (store_status(answer) != STORE_OK)
+		return event_store_error(ev, answer, "a subscription could not be written");
+	p->to = jid_to_bare(&p->to);
+	p->from = user_jid(ev->user);
+	apply(ev, &p->to, change);
+	send_out(ev, &change->before, &change->step, change->kind);
+	return V_HANDLED;
+}
+
+enum verdict roster_outbound(struct event *ev)
+{
+	struct packet *p = ev->packet;
+	enum subscription_kind kind;
+	struct change change;
+
+	if (!event_is(ev, PL_PRESENCE) || !kind_of(ev->type, &kind))
+		return V_PASS;
+	if (!p->to.s)
+		return event_error_text(ev, SE_BAD_REQUEST, "a subscription stanza needs an addressee");
+	p->to = jid_to_bare(&p->to); /* section 3.1.2 */
+	p->from = user_jid(ev->user);
+	if (jid_same(&p->to, &p->from))
+		return V_HANDLED; /* one sees oneself anyway */
+	change.before = state_of(ev->user, jid_full(&p->to));
+	change.step = subscription_outbound(change.before, kind);
+	change.kind = (uint8_t)kind;
+	if (change.step.push && !roster_find(ev->user, jid_full(&p->to)) && roster_full(ev->user))
+		return event_error_text(ev, SE_NOT_ACCEPTABLE, "the roster is full");
+	if (change.step.changed)
+		return commit(ev, &p->to, change, on_outbound_committed);
+	send_out(ev, &change.before, &change.step, change.kind);
+	return V_HANDLED;
+}
+
+/* --- inbound ------------------------------------------------------------------------------------------------------------- */
+
+static void deliver(struct event *ev, uint8_t kind)
+{
+	struct packet *p = ev->packet;
+
+	/* Section 8.5.2.1.2: requests go to available resources, the rest to those that want to know about the roster. */
+	for (struct session *s = ev->user->sessions; s; s = s->next)
+		if (!s->fake && (kind == SUB_SUBSCRIBE ? session_available(s) : s->interested))
+			pass_to_session(ev, s, NULL);
+	(void)p;
+}
+
+static void take_in(struct event *ev, const struct subscription *before, const struct subscription_step *step, uint8_t kind)
+{
+	struct jid contact = ev->packet->from, me = user_jid(ev->user);
+
+	if (step->pass)
+		deliver(ev, kind);
+	if (step->reply) {
+		send_presence(ev->shard, "subscribed", &me, &contact);
+		presence_send_all(ev->user, &contact);
+	}
+	/* COMPAT: jabberd2's sm takes an unsubscribe for finished when "unsubscribed" comes back. */
+	if (kind == SUB_UNSUBSCRIBE && before->from) {
+		presence_send_unavailable_all(ev->user, &contact);
+		send_presence(ev->shard, "unsubscribed", &me, &contact);
+	}
+}
+
+static enum verdict on_inbound_committed(struct event *ev, struct store_req *answer)
+{
+	const struct change *change = ev->state;
+
+	if (store_status(answer) != STORE_OK)
+		return event_store_error(ev, answer, "a subscription could not be written");
+	apply(ev, &ev->packet->from, change);
+	take_in(ev, &change->before, &change->step, change->kind);
+	return V_HANDLED;
+}
+
+enum verdict roster_inbound(struct event *ev)
+{
+	struct packet *p = ev->packet;
+	enum subscription_kind kind;
+	struct change change;
+
+	if (!event_is(ev, PL_PRESENCE) || !kind_of(ev->type, &kind))
+		return V_PASS;
+	p->from = jid_to_bare(&p->from);
+	if (jid_same_bare(&p->from, &p->to))
+		return V_HANDLED;
+	change.before = state_of(ev->user, jid_full(&p->from));
+	change.step = subscription_inbound(change.before, kind);
+	change.kind = (uint8_t)kind;
+	if (change.step.changed)
+		return commit(ev, &p->from, change, on_inbound_committed);
+	take_in(ev, &change.before, &change.step, change.kind);
+	return V_HANDLED;
+}

@@ -1,0 +1,185 @@
+/* chain.c - the module chains of sm.xml, and how an event walks one.
+ * Threads: chains_read() is main's, the rest runs on shards.
+ * Owns: nothing; chains point at the modules' constant structs.
+ */
+#include "shard/shard.h"
+#include "shardsm/log.h"
+
+static const char *const chain_names[CHAIN_COUNT] = {
+	[CHAIN_SESS_START] = "sess-start", [CHAIN_SESS_END] = "sess-end", [CHAIN_IN_SESS] = "in-sess",
+	[CHAIN_IN_ROUTER] = "in-router", [CHAIN_OUT_SESS] = "out-sess", [CHAIN_OUT_ROUTER] = "out-router",
+	[CHAIN_PKT_SM] = "pkt-sm", [CHAIN_PKT_USER] = "pkt-user", [CHAIN_PKT_ROUTER] = "pkt-router",
+	[CHAIN_USER_LOAD] = "user-load", [CHAIN_USER_UNLOAD] = "user-unload", [CHAIN_USER_CREATE] = "user-create",
+	[CHAIN_USER_DELETE] = "user-delete", [CHAIN_DISCO_EXTEND] = "disco-extend",
+};
+
+static const struct module *module_named(struct span name)
+{
+	for (const struct module *const *m = modules_all; *m; m++)
+		if (span_is(name, (*m)->name))
+			return *m;
+	return NULL;
+}
+
+static int chain_named(struct span name)
+{
+	for (int i = 0; i < CHAIN_COUNT; i++)
+		if (span_is(name, chain_names[i]))
+			return i;
+	return -1;
+}
+
+/* jabberd2's rule: what cannot be loaded is said and skipped, the rest works. */
+static void read_chain(struct server *server, const struct config_value *v, int chain)
+{
+	struct chain_list *list = &server->chains[chain];
+	const struct config_value *m;
+
+	for (uint32_t i = 0; (m = config_below(server->set.config, v, "module", i)) != NULL; i++) {
+		const struct module *module = module_named(m->text);
+
+		if (!module)
+			log_warning("%s:%d: module '" SPAN_FMT "' in chain '%s' is not one of this server's: left out",
+				config_path(server->set.config), m->line, SPAN_ARG(m->text), chain_names[chain]);
+		else if (list->n == MODULES_MAX)
+			log_error("%s:%d: more than %d modules in chain '%s': '" SPAN_FMT "' left out",
+				config_path(server->set.config), m->line, MODULES_MAX, chain_names[chain], SPAN_ARG(m->text));
+		else
+			list->modules[list->n++] = module;
+	}
+}
+
+bool chains_read(struct server *server)
+{
+	const struct config_value *v;
+
+	for (uint32_t i = 0; (v = config_get(server->set.config, "modules.chain", i)) != NULL; i++) {
+		struct span id = config_attr(v, "id");
+		int chain = id.p ? chain_named(id) : -1;
+
+		if (chain < 0)
+			log_error("%s:%d: no module chain is called '" SPAN_FMT "': left out", config_path(server->set.config), v->line,
+				SPAN_ARG(id));
+		else
+			read_chain(server, v, chain);
+	}
+	if (server->chains[CHAIN_IN_SESS].n == 0)
+		log_warning("%s: <modules> has no in-sess chain: clients will get no answers", config_path(server->set.config));
+	for (const struct module *const *m = modules_all; *m; m++)
+		if ((*m)->start && !(*m)->start(server->set.config))
+			return false;
+	return true;
+}
+
+enum stanza_type stanza_type_of(enum payload payload, struct span type)
+{
+	static const struct { const char *name; uint8_t payload, type; } types[] = {
+		{ "chat", PL_MESSAGE, ST_CHAT }, { "normal", PL_MESSAGE, ST_NORMAL }, { "headline", PL_MESSAGE, ST_HEADLINE },
+		{ "groupchat", PL_MESSAGE, ST_GROUPCHAT }, { "error", PL_MESSAGE, ST_ERROR }, { "get", PL_IQ, ST_GET },
+		{ "set", PL_IQ, ST_SET }, { "result", PL_IQ, ST_RESULT }, { "error", PL_IQ, ST_ERROR },
+		{ "unavailable", PL_PRESENCE, ST_UNAVAILABLE }, { "probe", PL_PRESENCE, ST_PROBE },
+		{ "subscribe", PL_PRESENCE, ST_SUBSCRIBE }, { "subscribed", PL_PRESENCE, ST_SUBSCRIBED },
+		{ "unsubscribe", PL_PRESENCE, ST_UNSUBSCRIBE }, { "unsubscribed", PL_PRESENCE, ST_UNSUBSCRIBED },
+		{ "error", PL_PRESENCE, ST_ERROR },
+	};
+
+	if (!type.n)
+		return payload == PL_MESSAGE ? ST_NORMAL : ST_NONE;
+	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+		if (types[i].payload == payload && span_is(type, types[i].name))
+			return types[i].type;
+	/* RFC 6121 section 5.2.2: an unknown message type is normal. An unknown presence is one that jabberd2 takes for available. */
+	return payload == PL_MESSAGE ? ST_NORMAL : payload == PL_PRESENCE ? ST_NONE : ST_UNKNOWN;
+}
+
+static enum verdict try_iq(struct event *ev, const struct module *m, unsigned scope)
+{
+	unsigned type = ev->type == ST_GET ? IQ_GET : IQ_SET;
+	struct span ns = packet_slice(ev->packet, ev->packet->route.child_ns);
+
+	for (const struct iq_rule *r = m->iq; r->types; r++)
+		if ((r->types & type) && (r->scope & scope) && span_is(ns, r->ns))
+			return r->fn(ev);
+	return V_PASS;
+}
+
+/* Which of a module's IQ rules apply in this chain for this packet. */
+static unsigned scope_of(const struct event *ev)
+{
+	if (ev->packet->route.payload != PL_IQ || (ev->type != ST_GET && ev->type != ST_SET))
+		return 0;
+	switch (ev->chain) {
+	case CHAIN_IN_SESS:
+		return ev->to_self ? TO_SELF : 0;
+	case CHAIN_PKT_SM:
+		return jid_has_resource(&ev->packet->to) ? 0 : TO_SERVER;
+	case CHAIN_PKT_USER:
+		return jid_has_resource(&ev->packet->to) ? 0 : TO_ACCOUNT;
+	default:
+		return 0;
+	}
+}
+
+static enum verdict call_hook(struct event *ev, const struct module *m)
+{
+	switch (ev->chain) {
+	case CHAIN_IN_SESS:
+		return m->in_sess ? m->in_sess(ev) : V_PASS;
+	case CHAIN_IN_ROUTER:
+		return m->in_router ? m->in_router(ev) : V_PASS;
+	case CHAIN_OUT_ROUTER:
+		return m->out_router ? m->out_router(ev) : V_PASS;
+	case CHAIN_PKT_SM:
+		return m->pkt_sm ? m->pkt_sm(ev) : V_PASS;
+	case CHAIN_PKT_USER:
+		return m->pkt_user ? m->pkt_user(ev) : V_PASS;
+	default:
+		return V_PASS;
+	}
+}
+
+enum verdict chain_run(struct event *ev, enum chain chain, uint8_t from)
+{
+	const struct chain_list *list = &ev->shard->server->chains[chain];
+	unsigned scope;
+	enum verdict v;
+
+	ev->chain = chain;
+	scope = scope_of(ev);
+	for (ev->at = from; ev->at < list->n; ev->at++) {
+		const struct module *m = list->modules[ev->at];
+
+		v = scope && m->iq ? try_iq(ev, m, scope) : V_PASS;
+		if (v == V_PASS)
+			v = call_hook(ev, m);
+		if (v != V_PASS)
+			return v;
+	}
+	return V_PASS;
+}
+
+void disco_features(struct shard *shard, struct buf *out)
+{
+	/* A feature is announced when its module stands in any chain, once. */
+	for (const struct module *const *m = modules_all; *m; m++) {
+		bool used = false;
+
+		for (int c = 0; c < CHAIN_COUNT && !used; c++)
+			for (int i = 0; i < shard->server->chains[c].n && !used; i++)
+				used = shard->server->chains[c].modules[i] == *m;
+		for (const char *const *f = used ? (*m)->features : NULL; f && *f; f++) {
+			buf_str(out, "<feature");
+			buf_attr(out, "var", span_str(*f));
+			buf_str(out, "/>");
+		}
+	}
+}
+
+void disco_extensions(struct event *ev, struct buf *out)
+{
+	const struct chain_list *list = &ev->shard->server->chains[CHAIN_DISCO_EXTEND];
+
+	for (int i = 0; i < list->n; i++)
+		if (list->modules[i]->disco_extend)
+			list->modules[i]->disco_extend(ev, out);
+}

@@ -1,0 +1,380 @@
+/* dispatch.c - the page to read first: one packet, start to finish.
+ * Threads: the owning shard's.
+ * Owns: the event of the packet in hand; the packet is its batch's (or its waiter's).
+ *
+ * A client's stanza comes to the shard of its session: the in-sess chain runs, and whatever is for somebody else is stamped and goes on
+ * (deliver -> pass_on) to the shard of the addressee, or to another domain. There, and for what comes from the network, the in-router
+ * chain runs, then pkt-user or pkt-sm. A chain that needs the store parks, and goes on from where it was with the answer.
+ */
+#include <stdlib.h>
+
+#include "shard/shard.h"
+#include "shardsm/log.h"
+
+#define NS_SESSION_IQ "urn:ietf:params:xml:ns:xmpp-session"
+
+/* --- events ----------------------------------------------------------------------------------------------------------- */
+
+void event_init(struct event *ev, struct shard *shard, struct packet *p)
+{
+	*ev = (struct event){ .shard = shard, .packet = p };
+	if (p)
+		ev->type = stanza_type_of(p->route.payload, packet_slice(p, p->route.stanza_type));
+}
+
+void event_fini(struct event *ev)
+{
+	if (ev->doc)
+		xml_free(&ev->doc);
+}
+
+bool event_is(const struct event *ev, enum payload payload)
+{
+	return ev->packet->route.payload == payload;
+}
+
+enum verdict event_error(struct event *ev, enum stanza_condition c)
+{
+	ev->condition = c;
+	return V_ERROR;
+}
+
+enum verdict event_error_text(struct event *ev, enum stanza_condition c, const char *text)
+{
+	ev->text = text;
+	return event_error(ev, c);
+}
+
+struct xml *event_payload(struct event *ev)
+{
+	const struct packet *p = ev->packet;
+
+	if (!ev->doc) {
+		const struct route *r = &p->route;
+		uint32_t end = r->flags & ROUTE_ENDS_EMPTY ? r->start.off + r->start.len
+							   : r->content.off + r->content.len + r->tag.len + 3;
+		/* The end tag may hold white space before its '>'. */
+		while (!(r->flags & ROUTE_ENDS_EMPTY) && p->frame[end - 1] != '>')
+			end++;
+		ev->doc = xml_parse(span_of(p->frame + r->start.off, end - r->start.off), NS_COMPONENT);
+	}
+	return ev->doc ? xml_root(ev->doc) : NULL;
+}
+
+struct xml *event_request(struct event *ev)
+{
+	struct xml *root = event_payload(ev);
+
+	return root ? xml_child(root, NULL, NULL) : NULL;
+}
+
+/* --- answers ---------------------------------------------------------------------------------------------------------- */
+
+/* The element's local name, for an answer in its kind. */
+static const char *tag_of(const struct packet *p, char *out, size_t cap)
+{
+	static const char *const tags[] = { [PL_MESSAGE] = "message", [PL_PRESENCE] = "presence", [PL_IQ] = "iq" };
+	struct span tag = packet_slice(p, p->route.tag);
+
+	if (p->route.payload <= PL_IQ && tags[p->route.payload])
+		return tags[p->route.payload];
+	if (memchr(tag.p, ':', tag.n) || tag.n >= cap)
+		return "message";
+	memcpy(out, tag.p, tag.n);
+	out[tag.n] = '\0';
+	return out;
+}
+
+static void answer(struct event *ev, const char *type, struct span content)
+{
+	struct packet *p = ev->packet;
+	char tag[64];
+	struct stanza st = { .tag = tag_of(p, tag, sizeof(tag)), .type = type, .id = packet_slice(p, p->route.id), .content = content };
+
+	if (ev->no_reply)
+		return;
+	ev->no_reply = true;
+	if (ev->session) {
+		struct jid me = session_jid(ev->session);
+
+		st.from = p->to.s ? &p->to : NULL;
+		st.to = &me;
+		send_to_session(ev->shard, ev->session, &st);
+	} else if (p->from.s && p->stage == STAGE_DELIVER) {
+		st.from = &p->to;
+		st.to = &p->from;
+		send_stanza(ev->shard, &st);
+	}
+}
+
+void reply_result(struct event *ev, struct span content)
+{
+	answer(ev, "result", content);
+}
+
+void reply_error(struct event *ev)
+{
+	struct packet *p = ev->packet;
+	struct buf *b = &ev->shard->wire;
+
+	if (ev->type == ST_ERROR || (p->route.payload == PL_IQ && ev->type == ST_RESULT) || (p->flags & PACKET_BOUNCED))
+		return;
+	buf_clear(b);
+	stanza_error_write(b, ev->condition, ev->text);
+	buf_put(b, packet_slice(p, p->route.content));
+	if (!b->failed)
+		answer(ev, "error", buf_span(b));
+}
+
+void reply_condition(struct shard *shard, struct packet *p, enum stanza_condition c)
+{
+	struct event ev;
+	struct sm_id id;
+
+	event_init(&ev, shard, p);
+	if (p->route.payload == PL_SESSION || p->route.payload == PL_SESSIONS) {
+		control_failed(shard, p);
+		return;
+	}
+	if (p->route.payload == PL_PRESENCE && ev.type != ST_SUBSCRIBE)
+		return;
+	if (p->stage == STAGE_IN && sm_id_parse(&id, packet_slice(p, p->route.sm)))
+		ev.session = session_find(shard, &id);
+	ev.condition = c;
+	reply_error(&ev);
+	event_fini(&ev);
+}
+
+/* --- the chains, one after the other ------------------------------------------------------------------------------------ */
+
+/* What nobody wanted. RFC 6121 section 8.5: an IQ request is answered, other things have been dealt with or are dropped. */
+static void unhandled(struct event *ev)
+{
+	if (event_is(ev, PL_PRESENCE) || ev->type == ST_RESULT || ev->type == ST_ERROR || ev->type == ST_HEADLINE)
+		return;
+	ev->condition = SE_SERVICE_UNAVAILABLE;
+	reply_error(ev);
+}
+
+static void finish(struct event *ev, enum verdict v)
+{
+	if (v == V_PASS && ev->chain == CHAIN_IN_ROUTER)
+		v = chain_run(ev, ev->packet->to.node_len ? CHAIN_PKT_USER : CHAIN_PKT_SM, 0);
+	if (v == V_PASS)
+		unhandled(ev);
+	else if (v == V_ERROR)
+		reply_error(ev);
+	event_fini(ev);
+}
+
+void deliver_to_server(struct event *ev)
+{
+	/* The sender's own shard answers for the server: no hop, and its answers stay in order. */
+	enum verdict v = chain_run(ev, CHAIN_IN_ROUTER, 0);
+
+	if (v == V_PASS)
+		v = chain_run(ev, CHAIN_PKT_SM, 0);
+	if (v == V_PASS)
+		unhandled(ev);
+	else if (v == V_ERROR)
+		reply_error(ev);
+}
+
+/* A stanza for an account or a session of ours, or for the server itself. */
+static void deliver_here(struct shard *shard, struct packet *p)
+{
+	struct event ev;
+
+	event_init(&ev, shard, p);
+	if (p->route.payload == PL_IQ && (ev.type == ST_NONE || ev.type == ST_UNKNOWN)) {
+		log_limited(LOG_LEVEL_ERROR, ev.type == ST_NONE ? "dropping iq without type" : "dropping iq with bad type \"" SPAN_FMT "\"",
+			SPAN_ARG(packet_slice(p, p->route.stanza_type)));
+		return;
+	}
+	if (p->to.node_len) {
+		/* A message to somebody offline needs to know the account, not the roster. */
+		bool light = p->route.payload == PL_MESSAGE || ev.type == ST_NONE || ev.type == ST_UNAVAILABLE;
+
+		ev.user = user_for(shard, &p->to, light ? PART_ACCOUNT : PART_ACCOUNT | PART_ROSTER, p);
+		if (!ev.user)
+			return;
+	}
+	struct user *u = ev.user;
+
+	if (u && !u->exists) {
+		if (ev.type == ST_PROBE)
+			send_presence(shard, "unsubscribed", &p->to, &p->from);
+		else
+			finish(&ev, V_PASS);
+	} else {
+		finish(&ev, chain_run(&ev, CHAIN_IN_ROUTER, 0));
+	}
+	if (u)
+		user_settle(u);
+}
+
+/* Our own stanza, come back with a routing error: turned into a stanza error for its sender. */
+static void bounced(struct shard *shard, struct packet *p)
+{
+	char tag[64];
+	struct buf *b = &shard->wire;
+	enum stanza_type type = stanza_type_of(p->route.payload, packet_slice(p, p->route.stanza_type));
+
+	if (type == ST_ERROR || type == ST_RESULT || !p->from.s || !p->to.s || !serves_domain(shard, jid_domain(&p->from)))
+		return;
+	buf_clear(b);
+	stanza_error_write(b, stanza_error_of_route(p->route.error), NULL);
+	buf_put(b, packet_slice(p, p->route.content));
+	if (!b->failed)
+		send_stanza(shard, &(struct stanza){ .tag = tag_of(p, tag, sizeof(tag)), .type = "error",
+			.id = packet_slice(p, p->route.id), .content = buf_span(b), .from = &p->to, .to = &p->from });
+}
+
+static void from_network(struct shard *shard, struct packet *p)
+{
+	if (p->route.payload > PL_IQ || p->route.payload == PL_NONE)
+		return;
+	if (p->flags & PACKET_BOUNCED) {
+		bounced(shard, p);
+		return;
+	}
+	if (!p->from.s || !p->to.s || !serves_domain(shard, jid_domain(&p->to))) {
+		log_limited(LOG_LEVEL_NOTICE, "%s: a stanza without an address that can be served was dropped",
+			p->link ? p->link->name : shard->name);
+		return;
+	}
+	p->stage = STAGE_DELIVER;
+	deliver_here(shard, p);
+}
+
+/* --- from a client ---------------------------------------------------------------------------------------------------- */
+
+/* The session that a c2s speaks for. Its two ids must match, and the c2s and the link be those that started it. */
+static struct session *claimed_session(struct shard *shard, struct packet *p, bool *guessed)
+{
+	struct sm_id id;
+	struct session *s = sm_id_parse(&id, packet_slice(p, p->route.sm)) ? session_find(shard, &id) : NULL;
+
+	*guessed = s && (!peer_is(s->peer, packet_slice(p, p->route.from), p->link) ||
+				!span_eq(session_c2s(s), packet_slice(p, p->route.c2s)));
+	return s;
+}
+
+static bool address(struct event *ev, char *buf)
+{
+	struct packet *p = ev->packet;
+	struct jid me = session_jid(ev->session);
+
+	p->from = me;
+	p->to.s = NULL;
+	if (!(p->route.flags & ROUTE_TO)) {
+		ev->to_self = true;
+		return true;
+	}
+	if (!jid_prep(&p->to, packet_slice(p, p->route.stanza_to), buf)) {
+		p->to.s = NULL;
+		return false;
+	}
+	ev->to_self = jid_same_bare(&p->to, &me) && !jid_has_resource(&p->to);
+	return true;
+}
+
+static void from_client(struct shard *shard, struct packet *p)
+{
+	struct event ev;
+	bool guessed;
+	struct session *s = claimed_session(shard, p, &guessed);
+	char buf[JID_MAX + 1];
+
+	if (!s) {
+		control_unknown_session(shard, p);
+		return;
+	}
+	struct user *u = s->user;
+
+	if (guessed || (p->flags & PACKET_BOUNCED)) {
+		log_limited(LOG_LEVEL_WARNING, "%s: a stanza for a session that is another component's was dropped", p->link->name);
+		return;
+	}
+	if (u->parked || (u->first && !u->draining)) {
+		user_wait(u, p);
+		return;
+	}
+	event_init(&ev, shard, p);
+	ev.user = u;
+	ev.session = s;
+	if (p->route.payload == PL_IQ && (ev.type == ST_NONE || ev.type == ST_UNKNOWN)) {
+		log_limited(LOG_LEVEL_ERROR, ev.type == ST_NONE ? "dropping iq without type" : "dropping iq with bad type \"" SPAN_FMT "\"",
+			SPAN_ARG(packet_slice(p, p->route.stanza_type)));
+		return;
+	}
+	ev.chain = CHAIN_IN_SESS;
+	if (ev.type == ST_SET && span_is(packet_slice(p, p->route.child_ns), NS_SESSION_IQ)) {
+		p->to.s = NULL;
+		reply_result(&ev, (struct span){ 0 }); /* RFC 3921's session request: nothing to do since RFC 6121 */
+		return;
+	}
+	if (address(&ev, buf))
+		finish(&ev, chain_run(&ev, CHAIN_IN_SESS, 0));
+	else
+		finish(&ev, event_error(&ev, SE_JID_MALFORMED));
+	user_settle(u);
+}
+
+void dispatch(struct shard *shard, struct packet *p)
+{
+	assert_owner(shard);
+	if (p->stage == STAGE_DELIVER)
+		deliver_here(shard, p);
+	else if (p->route.payload == PL_SESSION || p->route.payload == PL_SESSIONS)
+		control(shard, p);
+	else if (p->route.flags & (ROUTE_HAS_C2S | ROUTE_HAS_SM))
+		from_client(shard, p);
+	else
+		from_network(shard, p);
+}
+
+/* --- with the store's answer -------------------------------------------------------------------------------------------- */
+
+static void resume(struct shard *shard, struct parked *park, struct store_req *req)
+{
+	struct event ev = { .shard = shard, .packet = park->packet, .user = park->user, .chain = park->chain, .at = park->at,
+		.type = park->type, .to_self = park->to_self, .state = park->state };
+	enum verdict v;
+
+	if (park->has_session)
+		ev.session = session_find(shard, &park->session);
+	/* Whoever asked has gone: the work is done all the same, nobody is told. */
+	ev.no_reply = park->lost || (park->has_session && !ev.session);
+	v = park->fn(&ev, req);
+	if (v == V_PASS && park->has_session && !ev.session) {
+		/* The modules behind need a session; what was meant for somebody else still goes there. */
+		if (ev.packet->to.s)
+			pass_on(shard, ev.packet);
+		v = V_HANDLED;
+	}
+	if (v == V_PASS && ev.packet)
+		v = chain_run(&ev, ev.chain, (uint8_t)(ev.at + 1));
+	if (ev.packet)
+		finish(&ev, v);
+	else
+		event_fini(&ev);
+}
+
+void dispatch_resume(struct shard *shard, struct store_req *answer)
+{
+	struct parked *park = park_take(shard, store_token(answer));
+
+	if (park) {
+		struct user *u = park->user;
+
+		if (park->is_load)
+			user_loaded(shard, park, answer);
+		else
+			resume(shard, park, answer);
+		park_free(shard, &park);
+		if (u)
+			user_settle(u);
+	}
+	store_req_free(&answer);
+}

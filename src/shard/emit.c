@@ -1,0 +1,300 @@
+/* emit.c - the last steps of a packet: a new start tag around bytes that are passed on as they came.
+ * Threads: the owning shard's.
+ * Owns: nothing; bytes go straight into the tray of the link.
+ */
+#include "shard/shard.h"
+#include "shardsm/log.h"
+
+#define ESCAPED_MAX 6u /* the longest of & < > ' " as an entity */
+
+static char *put(char *at, struct span s)
+{
+	memcpy(at, s.p, s.n);
+	return at + s.n;
+}
+
+#define PUT(at, literal) put(at, SPAN(literal))
+
+static char *put_escaped(char *at, struct span s)
+{
+	for (uint32_t i = 0; i < s.n; i++) {
+		switch (s.p[i]) {
+		case '&':
+			at = PUT(at, "&amp;");
+			break;
+		case '<':
+			at = PUT(at, "&lt;");
+			break;
+		case '>':
+			at = PUT(at, "&gt;");
+			break;
+		case '\'':
+			at = PUT(at, "&apos;");
+			break;
+		case '"':
+			at = PUT(at, "&quot;");
+			break;
+		default:
+			*at++ = s.p[i];
+		}
+	}
+	return at;
+}
+
+static char *put_attrs(char *at, const struct packet *p)
+{
+	for (int i = 0; i < p->route.nattrs; i++) {
+		const struct route_attr *a = &p->route.attrs[i];
+
+		*at++ = ' ';
+		at = put(at, packet_slice(p, a->name));
+		*at++ = '=';
+		*at++ = a->quote;
+		at = put(at, packet_slice(p, a->value));
+		*at++ = a->quote;
+	}
+	return at;
+}
+
+static size_t attrs_size(const struct packet *p)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < p->route.nattrs; i++)
+		n += p->route.attrs[i].name.len + p->route.attrs[i].value.len + 4u;
+	return n;
+}
+
+static bool declares(const struct packet *p, struct span prefix)
+{
+	for (int i = 0; i < p->route.nattrs; i++) {
+		struct span name = packet_slice(p, p->route.attrs[i].name);
+
+		if (name.n == prefix.n + 6 && memcmp(name.p, "xmlns:", 6) == 0 &&
+			memcmp(name.p + 6, prefix.p, prefix.n) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The prefix under which this stanza may carry session attributes: the one that it came with, else one that it does not use. */
+static struct span session_prefix(const struct packet *p)
+{
+	static const struct span free_ones[] = { { "sm", 2 }, { "sc", 2 }, { "s0", 2 }, { "s1", 2 }, { "s2", 2 }, { "s3", 2 },
+		{ "s4", 2 }, { "s5", 2 }, { "s6", 2 }, { "s7", 2 }, { "s8", 2 }, { "s9", 2 }, { "sa", 2 }, { "sb", 2 }, { "se", 2 },
+		{ "sf", 2 }, { "sg", 2 } }; /* one more than ROUTE_ATTRS */
+	struct span came = packet_slice(p, p->route.session_prefix);
+	size_t i = 0;
+
+	if (came.n)
+		return came;
+	while (i < sizeof(free_ones) / sizeof(*free_ones) - 1 && declares(p, free_ones[i]))
+		i++;
+	return free_ones[i];
+}
+
+/* An element with a prefix of its own brings its declarations, the default one included, among its attributes. */
+static bool has_prefix(struct span tag)
+{
+	return memchr(tag.p, ':', tag.n) != NULL;
+}
+
+static char *put_jid_attr(char *at, struct span name, const struct jid *j)
+{
+	if (!j || !j->s)
+		return at;
+	at = put(at, name);
+	at = put_escaped(at, jid_full(j));
+	*at++ = '\'';
+	return at;
+}
+
+static char *put_tail(char *at, const struct packet *p, struct span tag)
+{
+	*at++ = '>';
+	at = put(at, packet_slice(p, p->route.content));
+	at = PUT(at, "</");
+	at = put(at, tag);
+	*at++ = '>';
+	return at;
+}
+
+void emit_to_session(struct shard *shard, struct session *s, const struct packet *p, const struct jid *to)
+{
+	struct jid me = session_jid(s);
+	struct span domain = jid_domain(&me), c2s = session_c2s(s), prefix = session_prefix(p), tag = packet_slice(p, p->route.tag);
+	const struct jid *from = p->from.s ? &p->from : NULL;
+	size_t most = s->peer->head_len + attrs_size(p) + p->route.content.len + 2u * tag.n + 4u * prefix.n +
+		ESCAPED_MAX * (domain.n + c2s.n + (from ? from->len : 0u) + (to ? to->len : 0u)) + SM_ID_HEX + 256;
+	char *start = out_reserve(shard->out, s->peer->link, most), *at = start;
+
+	if (!start) {
+		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": a stanza was lost (out of memory)", SPAN_ARG(jid_full(&me)));
+		return;
+	}
+	at = put(at, span_of(s->peer->text + s->peer->name_len, s->peer->head_len));
+	at = put_escaped(at, domain);
+	at = PUT(at, "'><");
+	at = put(at, tag);
+	if (!has_prefix(tag))
+		at = PUT(at, " xmlns='" NS_CLIENT "'");
+	at = PUT(at, " xmlns:");
+	at = put(at, prefix);
+	at = PUT(at, "='" NS_SESSION "'");
+	at = put_attrs(at, p);
+	at = put_jid_attr(at, SPAN(" from='"), from);
+	at = put_jid_attr(at, SPAN(" to='"), to);
+	*at++ = ' ';
+	at = put(at, prefix);
+	at = PUT(at, ":c2s='");
+	at = put_escaped(at, c2s);
+	at = PUT(at, "' ");
+	at = put(at, prefix);
+	at = PUT(at, ":sm='");
+	sm_id_print(&s->id, at);
+	at = PUT(at + SM_ID_HEX, "'");
+	at = put_tail(at, p, tag);
+	at = PUT(at, "</route>");
+	out_commit(shard->out, s->peer->link, (size_t)(at - start));
+}
+
+bool emit_to_link(struct shard *shard, struct outbox *ob, const struct packet *p)
+{
+	struct span tag = packet_slice(p, p->route.tag), domain = jid_domain(&p->to), id = shard->server->set.id;
+	struct span prefix = packet_slice(p, p->route.session_prefix);
+	size_t most = attrs_size(p) + p->route.content.len + 2u * tag.n + prefix.n +
+		ESCAPED_MAX * (domain.n + id.n + p->from.len + p->to.len) + 256;
+	char *start = out_reserve(shard->out, ob, most), *at = start;
+
+	if (!start)
+		return false;
+	if (!ob->accept) {
+		at = PUT(at, "<route xmlns='" NS_COMPONENT "' to='");
+		at = put_escaped(at, domain);
+		at = PUT(at, "' from='");
+		at = put_escaped(at, id);
+		at = PUT(at, "'>");
+	}
+	*at++ = '<';
+	at = put(at, tag);
+	if (!ob->accept && !has_prefix(tag))
+		at = PUT(at, " xmlns='" NS_CLIENT "'");
+	if (prefix.n && (p->route.flags & ROUTE_SESSION_PREFIX)) {
+		at = PUT(at, " xmlns:");
+		at = put(at, prefix);
+		at = PUT(at, "='" NS_SESSION "'");
+	}
+	at = put_attrs(at, p);
+	at = put_jid_attr(at, SPAN(" from='"), &p->from);
+	at = put_jid_attr(at, SPAN(" to='"), &p->to);
+	at = put_tail(at, p, tag);
+	if (!ob->accept)
+		at = PUT(at, "</route>");
+	out_commit(shard->out, ob, (size_t)(at - start));
+	return true;
+}
+
+/* A stanza of ours as a packet: rendered, then read by the same scanner as everything else, which checks it on the way. */
+bool packet_of_stanza(struct shard *shard, const struct stanza *st, struct packet *out)
+{
+	struct buf *b = &shard->render;
+	size_t used;
+
+	buf_clear(b);
+	buf_str(b, "<route xmlns='" NS_COMPONENT "' to='x' from='x'><");
+	buf_str(b, st->tag);
+	buf_str(b, " xmlns='" NS_CLIENT "'");
+	if (st->type)
+		buf_attr(b, "type", span_str(st->type));
+	if (st->id.n) {
+		buf_str(b, " id='");
+		buf_put(b, st->id);
+		buf_str(b, "'");
+	}
+	buf_put(b, st->attrs);
+	buf_str(b, ">");
+	buf_put(b, st->content);
+	buf_fmt(b, "</%s></route>", st->tag);
+	buf_grow(b, b->n + 4096u); /* for values that mini-XML has to decode */
+	memset(out, 0, offsetof(struct packet, route.attrs));
+	if (b->failed)
+		return false;
+	if (route_next(&shard->scanner, b->p, b->n, &out->route, &used) != ROUTE_OK) {
+		log_error("%s: a stanza of ours is not well-formed (%s): " SPAN_FMT, shard->name, shard->scanner.error,
+			SPAN_ARG(buf_span(b)));
+		(void)shard_scanner_ready(shard);
+		return false;
+	}
+	if ((out->route.flags & ROUTE_ODD) && !route_mxml(&out->route, b->p, b->p + b->n, b->cap - b->n))
+		return false;
+	out->stage = STAGE_DELIVER;
+	out->frame = b->p;
+	if (st->from)
+		out->from = *st->from;
+	if (st->to)
+		out->to = *st->to;
+	return true;
+}
+
+void send_stanza(struct shard *shard, const struct stanza *st)
+{
+	struct packet p;
+
+	if (packet_of_stanza(shard, st, &p))
+		pass_on(shard, &p);
+	else
+		log_limited(LOG_LEVEL_ERROR, "%s: a %s could not be sent (out of memory)", shard->name, st->tag);
+}
+
+void send_to_session(struct shard *shard, struct session *s, const struct stanza *st)
+{
+	struct packet p;
+
+	if (packet_of_stanza(shard, st, &p))
+		emit_to_session(shard, s, &p, st->to);
+	else
+		log_limited(LOG_LEVEL_ERROR, "%s: a %s could not be sent (out of memory)", shard->name, st->tag);
+}
+
+void pass_to_session(struct event *ev, struct session *s, const struct jid *to)
+{
+	struct jid full = session_jid(s);
+
+	emit_to_session(ev->shard, s, ev->packet, to ? to : &full);
+}
+
+/* The link that leads to a domain which is not ours, or that is to be reached the long way. */
+static struct outbox *link_to(struct shard *shard, const struct jid *to, bool ours)
+{
+	struct names *names = shard->server->set.names;
+	struct outbox *ob = ours ? NULL : names_find_rcu(names, jid_domain(to), to);
+
+	if (!ob && !ours)
+		ob = names_default_rcu(names);
+	return ob ? ob : names_router_rcu(names);
+}
+
+void pass_on(struct shard *shard, struct packet *p)
+{
+	bool ours = serves_domain(shard, jid_domain(&p->to)), sent;
+	bool direct = ours && (!shard->server->set.detour || !p->to.node_len);
+	struct outbox *ob;
+
+	rcu_enter();
+	ob = direct ? NULL : link_to(shard, &p->to, ours);
+	if (ob)
+		sent = emit_to_link(shard, ob, p);
+	rcu_leave();
+	if (!ob && !ours) {
+		reply_condition(shard, p, SE_REMOTE_SERVER_NOT_FOUND);
+		return;
+	}
+	if (!ob) {
+		p->stage = STAGE_DELIVER;
+		p->link = NULL;
+		sent = tray_packet(&shard->tray,
+			p->to.node_len ? shard_of(jid_bare(&p->to), shard->server->set.nshards) : shard->index, p);
+	}
+	if (!sent)
+		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": a stanza was lost on its way here (out of memory)", SPAN_ARG(jid_full(&p->to)));
+}

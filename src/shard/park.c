@@ -1,0 +1,164 @@
+/* park.c - packets whose handler waits for the store, by token: an answer carries ids, never pointers.
+ * Threads: the shard's own.
+ * Owns: a park owns its kept packet and its handler's state, and pins its user.
+ */
+#include <stdlib.h>
+
+#include "shard/shard.h"
+#include "shardsm/log.h"
+
+#define PARKS_FIRST 64u
+
+static bool grow(struct shard *shard)
+{
+	uint32_t n = shard->nparks ? shard->nparks * 2 : PARKS_FIRST;
+	struct parked **parks = realloc(shard->parks, n * sizeof(*parks));
+
+	if (parks)
+		shard->parks = parks;
+	uint32_t *next = realloc(shard->park_next, n * sizeof(*next));
+
+	if (next)
+		shard->park_next = next;
+	uint32_t *gen = realloc(shard->park_gen, n * sizeof(*gen));
+
+	if (gen)
+		shard->park_gen = gen;
+	if (!parks || !next || !gen)
+		return false;
+	for (uint32_t i = n; i-- > shard->nparks;) {
+		parks[i] = NULL;
+		gen[i] = 1;
+		next[i] = shard->free_parks;
+		shard->free_parks = i + 1;
+	}
+	shard->nparks = n;
+	return true;
+}
+
+static void block(struct user *u, struct parked *park)
+{
+	struct shard *shard = u->owner;
+
+	assert(!u->parked);
+	u->parked = park;
+	u->blocked_next = shard->blocked;
+	u->blocked_at = &shard->blocked;
+	if (u->blocked_next)
+		u->blocked_next->blocked_at = &u->blocked_next;
+	shard->blocked = u;
+}
+
+static void unblock(struct user *u)
+{
+	u->parked = NULL;
+	*u->blocked_at = u->blocked_next;
+	if (u->blocked_next)
+		u->blocked_next->blocked_at = u->blocked_at;
+}
+
+struct parked *park_new(struct shard *shard, struct user *u, bool blocks)
+{
+	struct parked *park = calloc(1, sizeof(*park));
+
+	if (!park || (!shard->free_parks && !grow(shard))) {
+		free(park);
+		return NULL;
+	}
+	uint32_t i = shard->free_parks - 1;
+
+	shard->free_parks = shard->park_next[i];
+	shard->parks[i] = park;
+	park->token = (uint64_t)shard->park_gen[i] << 32 | i;
+	park->user = u;
+	park->blocks = blocks;
+	if (u)
+		u->pins++;
+	if (u && blocks)
+		block(u, park);
+	atomic_fetch_add_explicit(&shard->open_parks, 1, memory_order_relaxed);
+	return park;
+}
+
+struct parked *park_take(struct shard *shard, uint64_t token)
+{
+	uint32_t i = (uint32_t)token;
+
+	if (i >= shard->nparks || !shard->parks[i] || shard->parks[i]->token != token) {
+		log_error("%s: a store answer that nobody asked for", shard->name);
+		return NULL;
+	}
+	struct parked *park = shard->parks[i];
+
+	shard->parks[i] = NULL;
+	shard->park_gen[i]++;
+	shard->park_next[i] = shard->free_parks;
+	shard->free_parks = i + 1;
+	if (park->user && park->blocks)
+		unblock(park->user);
+	return park;
+}
+
+void park_free(struct shard *shard, struct parked **park)
+{
+	struct parked *p = *park;
+
+	*park = NULL;
+	if (p->user)
+		p->user->pins--;
+	packet_drop(&p->packet);
+	free(p->state);
+	free(p);
+	atomic_fetch_sub_explicit(&shard->open_parks, 1, memory_order_relaxed);
+}
+
+enum verdict event_ask(struct event *ev, struct store_req **req, resume_fn *fn, unsigned flags, void *state)
+{
+	struct shard *shard = ev->shard;
+	struct user *u = ev->user;
+	struct parked *park = NULL;
+	struct packet *kept = NULL;
+
+	if (!*req || (ev->packet && !(kept = packet_keep(ev->packet))) || !(park = park_new(shard, u, !(flags & ASK_FREE)))) {
+		packet_drop(&kept);
+		store_req_free(req);
+		free(state);
+		return event_error(ev, SE_RESOURCE_CONSTRAINT);
+	}
+	park->packet = kept;
+	park->fn = fn;
+	park->state = state;
+	park->chain = ev->chain;
+	park->at = ev->at;
+	park->type = ev->type;
+	park->to_self = ev->to_self;
+	park->has_session = ev->session != NULL;
+	if (ev->session)
+		park->session = ev->session->id;
+	store_submit(shard->server->set.store, req, &shard->box, park->token,
+		flags & ASK_AFTER_WRITES ? STORE_AFTER_WRITES : 0);
+	return V_PARKED;
+}
+
+static enum verdict on_quiet_write(struct event *ev, struct store_req *answer)
+{
+	if (store_status(answer) != STORE_OK)
+		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": a row could not be written (%s)", SPAN_ARG(store_req_owner(answer)),
+			store_error(answer));
+	(void)ev;
+	return V_HANDLED;
+}
+
+void store_write(struct shard *shard, struct store_req **req)
+{
+	struct event ev = { .shard = shard };
+
+	if (*req && event_ask(&ev, req, on_quiet_write, ASK_FREE, NULL) != V_PARKED)
+		log_limited(LOG_LEVEL_ERROR, "%s: a row could not be written (out of memory)", shard->name);
+}
+
+enum verdict event_store_error(struct event *ev, const struct store_req *answer, const char *what)
+{
+	log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": %s (%s)", SPAN_ARG(store_req_owner(answer)), what, store_error(answer));
+	return event_error(ev, store_status(answer) == STORE_FULL ? SE_RESOURCE_CONSTRAINT : SE_INTERNAL_SERVER_ERROR);
+}

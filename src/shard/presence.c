@@ -1,0 +1,204 @@
+/* presence.c - who sees whom: the presence tracker that the modules presence, roster and session share.
+ * Threads: the owning shard's.
+ * Owns: nothing; a session owns its last presence and its two sets.
+ * Source: RFC 6121 section 4.
+ */
+#include <stdlib.h>
+
+#include "shard/shard.h"
+#include "shardsm/log.h"
+
+bool presence_worth_sending(struct shard *shard, const struct jid *to)
+{
+	/* With the detour, another sm behind the router may hold the user: only the router can tell. */
+	if (shard->server->set.detour || !serves_domain(shard, jid_domain(to)) || !to->node_len)
+		return true;
+	return user_online_any(shard->server, jid_bare(to));
+}
+
+void send_presence(struct shard *shard, const char *type, const struct jid *from, const struct jid *to)
+{
+	send_stanza(shard, &(struct stanza){ .tag = "presence", .type = type, .from = from, .to = to });
+}
+
+void presence_send(struct session *s, const struct jid *to, bool stamped)
+{
+	struct shard *shard = s->user->owner;
+	const struct presence *p = s->presence;
+	struct jid from = session_jid(s);
+	struct buf *content = &shard->wire;
+
+	if (!p)
+		return;
+	buf_clear(content);
+	if (stamped) {
+		buf_str(content, "<delay xmlns='urn:xmpp:delay'");
+		buf_attr(content, "from", jid_full(&from));
+		buf_str(content, " stamp='");
+		buf_utc(content, p->stamp);
+		buf_str(content, "'/>");
+	}
+	buf_put(content, span_of(p->text + p->attrs_len, p->content_len));
+	if (!content->failed)
+		send_stanza(shard, &(struct stanza){ .tag = "presence", .attrs = span_of(p->text, p->attrs_len),
+			.content = buf_span(content), .from = &from, .to = to });
+}
+
+void presence_send_all(struct user *u, const struct jid *to)
+{
+	for (struct session *s = u->sessions; s; s = s->next)
+		if (session_available(s) && !s->fake)
+			presence_send(s, to, false);
+}
+
+void presence_send_unavailable_all(struct user *u, const struct jid *to)
+{
+	for (struct session *s = u->sessions; s; s = s->next) {
+		struct jid from = session_jid(s);
+
+		if (session_available(s) && !s->fake)
+			send_presence(u->owner, "unavailable", &from, to);
+	}
+}
+
+/* To everyone who may see this user, but for those whose server bounced this session's presence. */
+static void to_subscribers(struct shard *shard, struct session *s, struct packet *p)
+{
+	for (uint32_t i = 0; i < s->user->roster.n; i++) {
+		const struct roster_item *item = s->user->roster.items[i];
+
+		if (item->from && jid_split(&p->to, item_jid(item)) && !jid_set_has(&s->bounced, &p->to) &&
+			presence_worth_sending(shard, &p->to))
+			pass_on(shard, p);
+	}
+}
+
+static void to_directed(struct shard *shard, struct session *s, struct packet *p)
+{
+	for (uint32_t i = 0; i < s->directed.n; i++) {
+		const struct jid_text *t = &s->directed.jids[i];
+
+		p->to = (struct jid){ t->s, t->node_len, t->bare_len, t->len };
+		if (!roster_lets_see(s->user, &p->to))
+			pass_on(shard, p);
+	}
+}
+
+static void to_own(struct shard *shard, struct session *s, struct packet *p)
+{
+	for (struct session *other = s->user->sessions; other; other = other->next) {
+		struct jid to = session_jid(other);
+
+		if (session_available(other) && !other->fake)
+			emit_to_session(shard, other, p, &to);
+	}
+}
+
+static void count_available(struct user *u, int change)
+{
+	atomic_fetch_add(&u->view.available, (uint32_t)change);
+}
+
+void presence_leave(struct session *s, struct span attrs, struct span content)
+{
+	struct shard *shard = s->user->owner;
+	struct jid from = session_jid(s);
+	struct packet p;
+
+	if (!session_available(s) && !s->directed.n)
+		return;
+	if (!packet_of_stanza(shard, &(struct stanza){ .tag = "presence", .type = "unavailable", .attrs = attrs, .content = content,
+			.from = &from, .to = &from }, &p)) {
+		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": unavailable presence could not be sent (out of memory)",
+			SPAN_ARG(jid_full(&from)));
+		return;
+	}
+	if (session_available(s) && !s->fake) {
+		to_own(shard, s, &p); /* itself included: RFC 6121 section 4.5.2 */
+		to_subscribers(shard, s, &p);
+	}
+	to_directed(shard, s, &p);
+	if (session_available(s)) {
+		free(s->presence);
+		s->presence = NULL;
+		count_available(s->user, -1);
+	}
+	s->greeted = false;
+	jid_set_fini(&s->directed);
+	jid_set_fini(&s->bounced);
+}
+
+/* The pass-through attributes of a stanza as raw XML, without type and id. */
+static void keep_attrs(struct buf *out, const struct packet *p)
+{
+	for (int i = 0; i < p->route.nattrs; i++) {
+		const struct route_attr *a = &p->route.attrs[i];
+		struct span name = packet_slice(p, a->name);
+
+		if (span_is(name, "type") || span_is(name, "id"))
+			continue;
+		buf_str(out, " ");
+		buf_put(out, name);
+		buf_fmt(out, "=%c", a->quote);
+		buf_put(out, packet_slice(p, a->value));
+		buf_put(out, span_of(&a->quote, 1));
+	}
+}
+
+bool presence_become(struct session *s, struct packet *p, int8_t priority, int64_t now)
+{
+	struct buf *attrs = &s->user->owner->wire;
+	struct span content = packet_slice(p, p->route.content);
+
+	buf_clear(attrs);
+	keep_attrs(attrs, p);
+	struct presence *mine = attrs->failed ? NULL : malloc(sizeof(*mine) + attrs->n + content.n);
+
+	if (!mine)
+		return false;
+	*mine = (struct presence){ .stamp = now, .attrs_len = attrs->n, .content_len = content.n };
+	if (attrs->n)
+		memcpy(mine->text, attrs->p, attrs->n);
+	if (content.n)
+		memcpy(mine->text + attrs->n, content.p, content.n);
+	if (!s->presence)
+		count_available(s->user, 1);
+	free(s->presence);
+	s->presence = mine;
+	s->priority = priority;
+	return true;
+}
+
+void presence_broadcast(struct session *s, struct packet *p)
+{
+	struct shard *shard = s->user->owner;
+
+	p->from = session_jid(s);
+	if (s->fake)
+		return;
+	to_own(shard, s, p);
+	to_subscribers(shard, s, p);
+}
+
+bool presence_priority(struct event *ev, int8_t *priority)
+{
+	struct buf *text = &ev->shard->wire;
+	struct xml *root;
+	char number[20], *end;
+	long v;
+
+	*priority = 0;
+	if (!ev->packet->route.content.len)
+		return true;
+	root = event_payload(ev);
+	buf_clear(text);
+	if (!root)
+		return false;
+	if (!xml_child_text(root, NS_CLIENT, "priority", text) || text->n >= sizeof(number))
+		return !text->failed;
+	memcpy(number, text->p, text->n);
+	number[text->n] = '\0';
+	v = strtol(number, &end, 10);
+	*priority = (int8_t)(v < -128 ? -128 : v > 127 ? 127 : v);
+	return true;
+}

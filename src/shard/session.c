@@ -1,0 +1,185 @@
+/* session.c - sessions: started, found by their random id, ended on every way of leaving.
+ * Threads: the owning shard's.
+ * Owns: sessions, and the peers (c2s by name and link) that hold them.
+ */
+#include <stdlib.h>
+
+#include "core/tsan.h"
+#include "shard/shard.h"
+#include "shardsm/log.h"
+
+static int match_session(struct cds_lfht_node *node, const void *key)
+{
+	const struct session *s = caa_container_of(node, struct session, node);
+
+	tsan_acquire(s);
+	return sm_id_same(&s->id, key); /* every bit is compared, whatever the first ones say */
+}
+
+struct session *session_find(struct shard *shard, const struct sm_id *id)
+{
+	struct cds_lfht_iter iter;
+	struct cds_lfht_node *node;
+
+	cds_lfht_lookup(shard->sessions, id->random[0], match_session, id, &iter);
+	node = cds_lfht_iter_get_node(&iter);
+	return node ? caa_container_of(node, struct session, node) : NULL;
+}
+
+bool peer_is(const struct peer *peer, struct span name, const struct outbox *link)
+{
+	return peer->link == link && span_eq(span_of(peer->text, peer->name_len), name);
+}
+
+static struct peer *peer_of(struct shard *shard, struct span name, struct outbox *link)
+{
+	struct peer *peer = shard->peers;
+	struct buf head;
+
+	while (peer && !peer_is(peer, name, link))
+		peer = peer->next;
+	if (peer)
+		return peer;
+	buf_init(&head);
+	buf_str(&head, "<route xmlns='" NS_COMPONENT "'");
+	buf_attr(&head, "to", name);
+	buf_str(&head, " from='");
+	peer = head.failed ? NULL : malloc(sizeof(*peer) + name.n + head.n);
+	if (peer) {
+		*peer = (struct peer){ .next = shard->peers, .link = link, .name_len = name.n, .head_len = head.n };
+		memcpy(peer->text, name.p, name.n);
+		memcpy(peer->text + name.n, head.p, head.n);
+		outbox_ref(link);
+		shard->peers = peer;
+	}
+	buf_free(&head);
+	return peer;
+}
+
+static void peer_drop_unused(struct shard *shard, const struct outbox *link)
+{
+	struct peer **at = &shard->peers, *peer;
+
+	while ((peer = *at) != NULL) {
+		if (peer->link != link || peer->sessions) {
+			at = &peer->next;
+			continue;
+		}
+		*at = peer->next;
+		outbox_unref(&peer->link);
+		free(peer);
+	}
+}
+
+static void lifecycle(struct shard *shard, struct session *s, enum chain chain)
+{
+	const struct chain_list *list = &shard->server->chains[chain];
+	struct event ev = { .shard = shard, .user = s->user, .session = s, .chain = chain };
+
+	for (int i = 0; i < list->n; i++) {
+		void (*hook)(struct event *) = chain == CHAIN_SESS_START ? list->modules[i]->sess_start : list->modules[i]->sess_end;
+
+		if (hook)
+			hook(&ev);
+	}
+}
+
+static struct session *session_new(struct shard *shard, struct user *u, const struct packet *p)
+{
+	struct span c2s = packet_slice(p, p->route.c2s);
+	struct peer *peer = peer_of(shard, packet_slice(p, p->route.from), p->link);
+	struct session *s = peer ? calloc(1, sizeof(*s) + p->to.len + c2s.n) : NULL;
+
+	if (!s || !sm_id_new(&s->id, hash_tag(u->view.hash))) {
+		free(s);
+		return NULL;
+	}
+	s->user = u;
+	s->peer = peer;
+	s->jid_len = p->to.len;
+	s->c2s_len = (uint8_t)c2s.n;
+	memcpy(s->text, p->to.s, p->to.len);
+	memcpy(s->text + p->to.len, c2s.p, c2s.n);
+	s->fake = c2s.n >= 3 && memcmp(c2s.p, "PBX", 3) == 0;
+	return s;
+}
+
+struct session *session_start(struct shard *shard, struct user *u, const struct packet *p)
+{
+	struct session *s = session_new(shard, u, p), **at = &u->sessions;
+
+	if (!s)
+		return NULL;
+	while (*at)
+		at = &(*at)->next;
+	*at = s;
+	s->peer_next = s->peer->sessions;
+	s->peer_at = &s->peer->sessions;
+	if (s->peer_next)
+		s->peer_next->peer_at = &s->peer_next;
+	s->peer->sessions = s;
+	cds_lfht_node_init(&s->node);
+	tsan_release(s);
+	cds_lfht_add(shard->sessions, s->id.random[0], &s->node);
+	lifecycle(shard, s, CHAIN_SESS_START);
+	log_notice("session started: jid=" SPAN_FMT, (int)s->jid_len, s->text);
+	return s;
+}
+
+static void free_after_grace(struct rcu_head *head)
+{
+	struct session *s = caa_container_of(head, struct session, rcu);
+
+	free(s->presence);
+	jid_set_fini(&s->directed);
+	jid_set_fini(&s->bounced);
+	free(s);
+}
+
+void session_end(struct shard *shard, struct session *s)
+{
+	struct user *u = s->user;
+	struct session **at = &u->sessions;
+
+	presence_leave(s, (struct span){ 0 }, (struct span){ 0 });
+	lifecycle(shard, s, CHAIN_SESS_END);
+	while (*at != s)
+		at = &(*at)->next;
+	*at = s->next;
+	*s->peer_at = s->peer_next;
+	if (s->peer_next)
+		s->peer_next->peer_at = s->peer_at;
+	s->ended = true;
+	log_notice("session ended: jid=" SPAN_FMT, (int)s->jid_len, s->text);
+	if (!u->sessions)
+		log_notice("user unloaded jid=" SPAN_FMT, (int)u->view.bare_len, u->view.bare);
+	cds_lfht_del(shard->sessions, &s->node);
+	rcu_after(&s->rcu, free_after_grace);
+}
+
+static void end_all_of(struct shard *shard, struct peer *peer, bool tell)
+{
+	while (peer->sessions) {
+		struct session *s = peer->sessions;
+		struct user *u = s->user;
+
+		if (tell)
+			control_ended(shard, s, "ended");
+		session_end(shard, s);
+		user_settle(u);
+	}
+}
+
+void sessions_peer_gone(struct shard *shard, struct span name, struct outbox *link)
+{
+	for (struct peer *peer = shard->peers; peer; peer = peer->next)
+		if (peer->link == link && (!name.n || peer_is(peer, name, link)))
+			end_all_of(shard, peer, false);
+	peer_drop_unused(shard, link);
+}
+
+void sessions_end_all(struct shard *shard)
+{
+	for (struct peer *peer = shard->peers; peer; peer = peer->next)
+		end_all_of(shard, peer, true);
+}

@@ -1,0 +1,308 @@
+/* shard.c - the worker threads: take letters in bursts, work, hand everything over, sleep.
+ * Threads: shard_main() is the shard's own; server_*() are main's.
+ * Owns: the shards and what is in them.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "shard/shard.h"
+#include "shardsm/clock.h"
+#include "shardsm/log.h"
+
+#define TABLE_FIRST 1024u /* buckets; cds_lfht grows and shrinks by itself */
+
+static void on_batch(struct shard *shard, struct letter *l)
+{
+	struct batch *b = (struct batch *)l;
+
+	for (struct packet *p = batch_first(b); p; p = batch_next(b, p))
+		dispatch(shard, p);
+	batch_free(&b);
+}
+
+static void on_peer(struct shard *shard, struct letter *l)
+{
+	struct peer_gone *gone = (struct peer_gone *)l;
+
+	if (l->kind == LETTER_PEER_GONE) {
+		struct span name = span_of(gone->name, gone->name_len);
+
+		user_peer_lost(shard, name, gone->link);
+		sessions_peer_gone(shard, name, gone->link);
+	}
+	if (gone->link)
+		outbox_unref(&gone->link);
+	free(gone);
+}
+
+/* A note from an outbox: what was_written() asked for. Its token is a park like a store answer's. */
+struct written {
+	struct out_note note;
+	struct shard *shard;
+	struct user *user; /* pinned */
+	written_fn *fn;
+	uint64_t arg;
+};
+
+bool when_written(struct session *s, written_fn *fn, uint64_t arg)
+{
+	struct shard *shard = s->user->owner;
+	struct written *w = malloc(sizeof(*w));
+
+	if (!w)
+		return false;
+	*w = (struct written){ .note.letter.kind = LETTER_WRITTEN, .note.to = &shard->box, .shard = shard, .user = s->user,
+		.fn = fn, .arg = arg };
+	struct out_note *note = &w->note;
+
+	if (!out_note(shard->out, s->peer->link, &note)) {
+		free(w);
+		return false;
+	}
+	w->user->pins++;
+	atomic_fetch_add_explicit(&shard->open_parks, 1, memory_order_relaxed);
+	return true;
+}
+
+static void on_written(struct shard *shard, struct letter *l)
+{
+	struct written *w = (struct written *)l;
+	struct user *u = w->user;
+
+	atomic_fetch_sub_explicit(&shard->open_parks, 1, memory_order_relaxed);
+	w->fn(shard, u, w->note.written, w->arg);
+	u->pins--;
+	free(w);
+	user_settle(u);
+}
+
+static void on_letter(struct shard *shard, struct letter *l)
+{
+	switch (l->kind) {
+	case LETTER_BATCH:
+		on_batch(shard, l);
+		break;
+	case LETTER_STORE:
+		dispatch_resume(shard, (struct store_req *)l);
+		break;
+	case LETTER_WRITTEN:
+		on_written(shard, l);
+		break;
+	case LETTER_PEER_GONE:
+	case LETTER_PEER_HERE:
+		on_peer(shard, l);
+		break;
+	case LETTER_STOP:
+		sessions_end_all(shard);
+		free(l);
+		break;
+	case LETTER_EXIT:
+		shard->leaving = true;
+		free(l);
+		break;
+	default:
+		log_error("%s: letter of unknown kind %u", shard->name, l->kind);
+	}
+}
+
+void shard_post_out(struct shard *shard)
+{
+	dispatch_tray_post(&shard->tray);
+	out_flush(shard->out);
+}
+
+static void *shard_main(void *arg)
+{
+	struct shard *shard = arg;
+	struct letter *last;
+
+	rcu_thread_start();
+	xml_thread_init();
+	while (!shard->leaving) {
+		struct letter *l = mailbox_take(&shard->box, &last);
+
+		if (!l) {
+			rcu_sleep();
+			mailbox_wait(&shard->box, -1);
+			rcu_wake();
+			continue;
+		}
+		while (l) {
+			struct letter *next = mailbox_next(l, last);
+
+			on_letter(shard, l);
+			l = next;
+		}
+		shard_post_out(shard);
+		atomic_fetch_add_explicit(&shard->turns, 1, memory_order_release);
+		rcu_quiet();
+	}
+	rcu_thread_end();
+	return NULL;
+}
+
+bool shard_scanner_ready(struct shard *shard)
+{
+	static const char header[] = "<stream:stream xmlns:stream='" NS_STREAMS "'>";
+	struct stream_header ignored;
+	struct route route;
+	size_t used;
+
+	/* What is our own was bounded where it came in; a roster of ten thousand items is one stanza all the same. */
+	const struct route_limits limits = { .frame_bytes = 1u << 30, .depth = shard->server->set.limits.depth,
+		.attributes = shard->server->set.limits.attributes, .elements = 1u << 30 };
+
+	route_scanner_init(&shard->scanner, &limits);
+	return route_next(&shard->scanner, header, sizeof(header) - 1, &route, &used) == ROUTE_HEADER &&
+		route_header(&shard->scanner, header, sizeof(header) - 1, &ignored);
+}
+
+struct span fresh_id(struct shard *shard)
+{
+	struct buf *b = &shard->fresh_id;
+
+	buf_clear(b);
+	buf_fmt(b, "s%02x%013llx", shard->index & 0xff, (unsigned long long)++shard->fresh & 0xfffffffffffffull);
+	return buf_span(b);
+}
+
+struct buf *scratch(struct shard *shard, int i)
+{
+	buf_clear(&shard->scratch[i]);
+	return &shard->scratch[i];
+}
+
+bool serves_domain(const struct shard *shard, struct span domain)
+{
+	const struct server_settings *set = &shard->server->set;
+
+	for (uint32_t i = 0; i < set->ndomains; i++)
+		if (span_eq(set->domains[i], domain))
+			return true;
+	return false;
+}
+
+struct span server_id(const struct shard *shard) { return shard->server->set.id; }
+int64_t server_started(const struct shard *shard) { return shard->server->started; }
+
+static bool shard_init(struct shard *shard, struct server *server, uint32_t i)
+{
+	shard->index = i;
+	shard->server = server;
+	snprintf(shard->name, sizeof(shard->name), "shard %u", i);
+	for (int k = 0; k < SCRATCHES; k++)
+		buf_init(&shard->scratch[k]);
+	buf_init(&shard->wire);
+	buf_init(&shard->render);
+	buf_init(&shard->fresh_id);
+	shard->users = cds_lfht_new_flavor(TABLE_FIRST, TABLE_FIRST, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING,
+		&urcu_qsbr_flavor, NULL);
+	shard->sessions = cds_lfht_new_flavor(TABLE_FIRST, TABLE_FIRST, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING,
+		&urcu_qsbr_flavor, NULL);
+	shard->out = out_tray_new();
+	return shard->users && shard->sessions && shard->out && shard_scanner_ready(shard) &&
+		hash_random(&shard->fresh, sizeof(shard->fresh)) && mailbox_init(&shard->box, shard->name);
+}
+
+struct server *server_new(const struct server_settings *settings)
+{
+	struct server *server = calloc(1, sizeof(*server));
+	uint32_t n = settings->nshards;
+
+	if (!server)
+		return NULL;
+	server->set = *settings;
+	server->started = clock_wall();
+	server->shards = calloc(n, sizeof(*server->shards));
+	server->boxes = calloc(n, sizeof(*server->boxes));
+	if (!server->shards || !server->boxes || !chains_read(server))
+		goto fail;
+	for (uint32_t i = 0; i < n; i++) {
+		server->shards[i] = aligned_alloc(64, (sizeof(struct shard) + 63) & ~(size_t)63);
+		if (!server->shards[i])
+			goto fail;
+		memset(server->shards[i], 0, sizeof(struct shard));
+		if (!shard_init(server->shards[i], server, i))
+			goto fail;
+		server->boxes[i] = &server->shards[i]->box;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		if (!dispatch_tray_init(&server->shards[i]->tray, server->boxes, n))
+			goto fail;
+	return server;
+fail:
+	log_error("server: cannot start %u shards (out of memory or file descriptors: fewer <workers>, or a higher limit)", n);
+	return NULL; /* the process ends: nothing is worth taking apart */
+}
+
+bool server_start(struct server *server)
+{
+	for (uint32_t i = 0; i < server->set.nshards; i++) {
+		int error = pthread_create(&server->shards[i]->thread, NULL, shard_main, server->shards[i]);
+
+		if (error) {
+			log_error("%s: cannot start its thread (%s)", server->shards[i]->name, strerror(error));
+			return false;
+		}
+		pthread_setname_np(server->shards[i]->thread, server->shards[i]->name);
+	}
+	return true;
+}
+
+struct mailbox *const *server_mailboxes(const struct server *server)
+{
+	return server->boxes;
+}
+
+static void post_all(struct server *server, enum letter_kind kind)
+{
+	for (uint32_t i = 0; i < server->set.nshards; i++) {
+		struct letter *l = malloc(sizeof(*l));
+
+		if (!l)
+			abort(); /* at the very end, nothing else can be promised */
+		l->kind = kind;
+		mailbox_post(server->boxes[i], &l);
+	}
+}
+
+/* True when every shard sleeps with nothing on the way to it and no answer owed to it. turns: how often they had worked. */
+static bool all_idle(struct server *server, uint64_t *turns)
+{
+	*turns = 0;
+	for (uint32_t i = 0; i < server->set.nshards; i++) {
+		struct shard *shard = server->shards[i];
+
+		*turns += atomic_load_explicit(&shard->turns, memory_order_acquire);
+		if (!atomic_load(&shard->box.sleeping) || mailbox_load(&shard->box) ||
+			atomic_load_explicit(&shard->open_parks, memory_order_acquire))
+			return false;
+	}
+	return true;
+}
+
+/* A shard may hand work to another one while we look: only when nobody worked between two looks is all of it done. */
+static bool wait_idle(struct server *server, int ms)
+{
+	uint64_t until = clock_mono_ms() + (uint64_t)ms, before, after;
+
+	while (!all_idle(server, &before) || !all_idle(server, &after) || before != after) {
+		if (clock_mono_ms() >= until)
+			return false;
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	}
+	return true;
+}
+
+void server_stop(struct server *server, int ms)
+{
+	if (!wait_idle(server, ms / 2))
+		log_warning("shutting down: what was queued took longer than %d ms", ms / 2);
+	post_all(server, LETTER_STOP);
+	if (!wait_idle(server, ms / 2))
+		log_warning("shutting down: ending the sessions took longer than %d ms", ms / 2);
+	post_all(server, LETTER_EXIT);
+	for (uint32_t i = 0; i < server->set.nshards; i++)
+		pthread_join(server->shards[i]->thread, NULL);
+}

@@ -1,0 +1,154 @@
+/* shard.h - a shard from inside: its tables, its trays, the packets that wait.
+ * Threads: struct shard is its own thread's; struct server is fixed before the threads start.
+ * Owns: everything below a shard dies with it.
+ */
+#ifndef SHARDSM_SHARD_H
+#define SHARDSM_SHARD_H
+
+#include <assert.h>
+#include <pthread.h>
+
+#include "shardsm/module.h"
+#include "shardsm/names.h"
+#include "shardsm/outbox.h"
+#include "shardsm/server.h"
+
+#define MODULES_MAX 48 /* of one chain */
+#define SCRATCHES 4
+
+struct chain_list {
+	uint8_t n;
+	const struct module *modules[MODULES_MAX];
+};
+
+struct server {
+	struct server_settings set;
+	struct chain_list chains[CHAIN_COUNT];
+	struct shard **shards;
+	struct mailbox **boxes;
+	int64_t started;
+	char os[64];
+};
+
+/* A component that holds sessions on this shard: a c2s, by name and link. */
+struct peer {
+	struct peer *next;
+	struct outbox *link;        /* counted */
+	struct session *sessions;
+	uint32_t name_len;
+	uint32_t head_len;
+	char text[];                /* name, then the rendered beginning of every route to it, up to from=' */
+};
+
+/* A packet whose handler waits for the store. */
+struct parked {
+	struct packet *packet;      /* kept; NULL for loads and for writes that nobody waits for */
+	struct user *user;          /* pinned; NULL: none */
+	struct sm_id session;       /* of ev->session */
+	resume_fn *fn;
+	void *state;
+	uint64_t token;
+	uint8_t chain, at, type;
+	bool has_session, to_self, blocks, lost; /* lost: its c2s went away meanwhile */
+	bool is_load, offline_write;
+	uint8_t parts;              /* of a load */
+	int first[MODULES_MAX];     /* of a load: each module's first statement */
+};
+
+struct waiting {
+	struct waiting *next;
+	struct packet *packet;      /* kept */
+};
+
+struct shard {
+	/* fixed for life */
+	uint32_t index;
+	struct server *server;
+	pthread_t thread;
+	struct mailbox box;
+	char name[24];
+	/* mutates */
+	struct cds_lfht *users, *sessions;
+	struct dispatch_tray tray;
+	struct out_tray *out;
+	struct route_scanner scanner; /* for stanzas of our own that go to another user */
+	struct peer *peers;
+	struct parked **parks;
+	uint32_t nparks, free_parks;  /* table size; first free slot + 1 (chained through park_next) */
+	uint32_t *park_next, *park_gen;
+	_Atomic uint32_t open_parks;  /* answers that are still to come; main looks at it when stopping */
+	_Atomic uint64_t turns;       /* bursts worked off; as above */
+	struct user *blocked;         /* users with somebody waiting */
+	struct buf scratch[SCRATCHES], wire, render, fresh_id;
+	uint64_t fresh;
+	bool leaving;
+};
+
+#ifdef SHARDSM_DEVELOPER
+#define assert_owner(shard) assert(pthread_equal(pthread_self(), (shard)->thread))
+#else
+#define assert_owner(shard) ((void)(shard))
+#endif
+
+/* shard.c */
+void shard_post_out(struct shard *shard); /* end of a burst: trays out */
+
+/* dispatch.c: one packet, start to finish */
+void dispatch(struct shard *shard, struct packet *p);
+void dispatch_resume(struct shard *shard, struct store_req *answer);
+void event_init(struct event *ev, struct shard *shard, struct packet *p);
+void event_fini(struct event *ev);
+void reply_condition(struct shard *shard, struct packet *p, enum stanza_condition c);
+
+/* chain.c */
+bool chains_read(struct server *server); /* false: logged */
+enum verdict chain_run(struct event *ev, enum chain chain, uint8_t from);
+enum stanza_type stanza_type_of(enum payload payload, struct span type);
+
+/* control.c */
+void control(struct shard *shard, struct packet *p);
+void control_failed(struct shard *shard, struct packet *p);
+void control_unknown_session(struct shard *shard, struct packet *p);
+void control_ended(struct shard *shard, struct session *s, const char *action);
+
+/* user.c */
+struct user *user_find(struct shard *shard, struct span bare, uint64_t hash);
+bool user_online_any(struct server *server, struct span bare); /* any thread that is registered with RCU */
+/* The user with those parts loaded and nobody in front; else NULL and the packet waits (or was answered with an error). */
+struct user *user_for(struct shard *shard, const struct jid *jid, unsigned parts, struct packet *p);
+void user_wait(struct user *u, struct packet *p);
+void user_settle(struct user *u); /* runs who waits, unloads who is not needed; u may be gone after */
+void user_loaded(struct shard *shard, struct parked *park, const struct store_req *answer);
+void user_peer_lost(struct shard *shard, struct span name, const struct outbox *link);
+void user_forget(struct user *u); /* parts unloaded: a deleted account */
+
+/* session.c */
+struct session *session_find(struct shard *shard, const struct sm_id *id);
+struct session *session_start(struct shard *shard, struct user *u, const struct packet *p);
+void session_end(struct shard *shard, struct session *s); /* unavailable, sess-end, unlinked; the user is not settled */
+void sessions_peer_gone(struct shard *shard, struct span name, struct outbox *link);
+void sessions_end_all(struct shard *shard);
+bool peer_is(const struct peer *peer, struct span name, const struct outbox *link);
+
+/* park.c */
+struct parked *park_new(struct shard *shard, struct user *u, bool blocks);
+struct parked *park_take(struct shard *shard, uint64_t token); /* NULL: unknown */
+void park_free(struct shard *shard, struct parked **park);     /* unpins, unblocks; the user is not settled */
+
+/* stored.c */
+bool stored_read(struct shard *shard, struct span row, struct packet *out, char *from, char *to);
+
+/* emit.c */
+void emit_to_session(struct shard *shard, struct session *s, const struct packet *p, const struct jid *to);
+bool emit_to_link(struct shard *shard, struct outbox *ob, const struct packet *p);
+bool packet_of_stanza(struct shard *shard, const struct stanza *st, struct packet *out);
+bool shard_scanner_ready(struct shard *shard); /* shard.c: puts the scanner behind a stream header */
+
+static inline struct packet *packet_bare_of(struct packet *p, const struct jid *from, const struct jid *to)
+{
+	p->from = *from;
+	p->to = *to;
+	return p;
+}
+
+#endif

@@ -1,0 +1,274 @@
+/* user.c - users: found, loaded part by part, made to wait in order, let go when nobody needs them.
+ * Threads: the owning shard's; user_online_any() any thread that is registered with RCU.
+ * Owns: users, and the packets that wait for them.
+ */
+#include <stdlib.h>
+
+#include "core/tsan.h"
+#include "shard/shard.h"
+#include "shardsm/log.h"
+
+static int match_user(struct cds_lfht_node *node, const void *key)
+{
+	const struct user_view *v = caa_container_of(node, struct user_view, node);
+	const struct span *bare = key;
+
+	tsan_acquire(v);
+	return span_eq(span_of(v->bare, v->bare_len), *bare);
+}
+
+static struct user_view *view_find_rcu(struct cds_lfht *table, struct span bare, uint64_t hash)
+{
+	struct cds_lfht_iter iter;
+	struct cds_lfht_node *node;
+
+	cds_lfht_lookup(table, hash, match_user, &bare, &iter);
+	node = cds_lfht_iter_get_node(&iter);
+	return node ? caa_container_of(node, struct user_view, node) : NULL;
+}
+
+struct user *user_find(struct shard *shard, struct span bare, uint64_t hash)
+{
+	return (struct user *)view_find_rcu(shard->users, bare, hash);
+}
+
+bool user_online_any(struct server *server, struct span bare)
+{
+	uint64_t hash = hash_bytes(bare);
+	struct shard *shard = server->shards[shard_of_tag(hash_tag(hash), server->set.nshards)];
+	bool online;
+
+	rcu_enter();
+	struct user_view *v = view_find_rcu(shard->users, bare, hash);
+
+	online = v && atomic_load(&v->available) > 0;
+	rcu_leave();
+	return online;
+}
+
+static struct user *user_new(struct shard *shard, const struct jid *jid, uint64_t hash)
+{
+	struct user *u = calloc(1, sizeof(*u) + jid->bare_len);
+
+	if (!u)
+		return NULL;
+	memcpy(u->text, jid->s, jid->bare_len);
+	u->view.bare = u->text;
+	u->view.bare_len = jid->bare_len;
+	u->view.node_len = jid->node_len;
+	u->view.hash = hash;
+	u->owner = shard;
+	u->last = &u->first;
+	cds_lfht_node_init(&u->view.node);
+	tsan_release(&u->view);
+	cds_lfht_add(shard->users, hash, &u->view.node);
+	return u;
+}
+
+static void free_after_grace(struct rcu_head *head)
+{
+	free(caa_container_of(head, struct user, view.rcu));
+}
+
+void user_forget(struct user *u)
+{
+	for (uint32_t i = 0; i < u->roster.n; i++)
+		free(u->roster.items[i]);
+	free(u->roster.items);
+	while (u->roster.pending) {
+		struct pending *p = u->roster.pending;
+
+		u->roster.pending = p->next;
+		free(p);
+	}
+	memset(&u->roster, 0, sizeof(u->roster));
+	u->parts = 0;
+	u->exists = false;
+	u->queued = 0;
+}
+
+static void user_retire(struct user *u)
+{
+	cds_lfht_del(u->owner->users, &u->view.node);
+	user_forget(u);
+	tsan_release(&u->view);
+	rcu_after(&u->view.rcu, free_after_grace);
+}
+
+/* --- waiting ------------------------------------------------------------------------------------------------------ */
+
+static void push(struct user *u, struct waiting *w)
+{
+	if (u->draining) { /* it was at the front already: it stays there */
+		w->next = u->first;
+		u->first = w;
+		if (!w->next)
+			u->last = &w->next;
+	} else {
+		w->next = NULL;
+		*u->last = w;
+		u->last = &w->next;
+	}
+	u->nwaiting++;
+}
+
+static struct packet *pop(struct user *u)
+{
+	struct waiting *w = u->first;
+	struct packet *p = w->packet;
+
+	u->first = w->next;
+	if (!u->first)
+		u->last = &u->first;
+	u->nwaiting--;
+	free(w);
+	return p;
+}
+
+void user_wait(struct user *u, struct packet *p)
+{
+	struct waiting *w = u->nwaiting < u->owner->server->set.user_queue || u->draining ? malloc(sizeof(*w)) : NULL;
+
+	if (!w || !(w->packet = packet_keep(p))) {
+		free(w);
+		reply_condition(u->owner, p, SE_RESOURCE_CONSTRAINT);
+		return;
+	}
+	push(u, w);
+}
+
+void user_settle(struct user *u)
+{
+	if (u->draining)
+		return;
+	while (u->first && !u->parked) {
+		struct packet *p = pop(u);
+
+		u->draining = true;
+		u->pins++;
+		dispatch(u->owner, p);
+		u->pins--;
+		u->draining = false;
+		packet_drop(&p);
+	}
+	if (!u->sessions && !u->pins && !u->first)
+		user_retire(u);
+}
+
+/* Packets of a c2s that is gone are forgotten, so that no session starts for nobody. */
+void user_peer_lost(struct shard *shard, struct span name, const struct outbox *link)
+{
+	for (struct user *u = shard->blocked; u; u = u->blocked_next) {
+		struct waiting **at = &u->first, *w;
+		struct parked *park = u->parked;
+
+		if (park->packet && park->packet->stage == STAGE_IN && park->packet->link == link &&
+			(!name.n || span_eq(packet_slice(park->packet, park->packet->route.from), name)))
+			park->lost = true;
+		while ((w = *at) != NULL) {
+			struct packet *p = w->packet;
+
+			if (p->stage != STAGE_IN || p->link != link || !(p->route.flags & (ROUTE_HAS_C2S | ROUTE_HAS_SM)) ||
+				(name.n && !span_eq(packet_slice(p, p->route.from), name))) {
+				at = &w->next;
+				continue;
+			}
+			*at = w->next;
+			u->nwaiting--;
+			packet_drop(&w->packet);
+			free(w);
+		}
+		u->last = at;
+	}
+}
+
+/* --- loading ------------------------------------------------------------------------------------------------------ */
+
+static bool load(struct shard *shard, struct user *u, unsigned parts)
+{
+	const struct chain_list *list = &shard->server->chains[CHAIN_USER_LOAD];
+	struct store_req *req = store_req_new(span_of(u->view.bare, u->view.bare_len));
+	struct parked *park = req ? park_new(shard, u, true) : NULL;
+
+	if (!park) {
+		store_req_free(&req);
+		return false;
+	}
+	park->is_load = true;
+	park->parts = (uint8_t)(parts & ~u->parts);
+	for (int i = 0; i < list->n; i++) {
+		const struct module *m = list->modules[i];
+
+		park->first[i] = m->load_ask && (m->part & park->parts) ? m->load_ask(req) : -1;
+	}
+	store_submit(shard->server->set.store, &req, &shard->box, park->token, u->writes ? STORE_AFTER_WRITES : 0);
+	return true;
+}
+
+void user_loaded(struct shard *shard, struct parked *park, const struct store_req *answer)
+{
+	const struct chain_list *list = &shard->server->chains[CHAIN_USER_LOAD];
+	struct user *u = park->user;
+	bool ok = store_status(answer) == STORE_OK;
+
+	for (int i = 0; ok && i < list->n; i++)
+		if (park->first[i] >= 0)
+			ok = list->modules[i]->load_done(u, answer, park->first[i]);
+	if (ok) {
+		u->parts |= park->parts;
+		return;
+	}
+	log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": could not be loaded (%s)", (int)u->view.bare_len, u->view.bare,
+		store_status(answer) == STORE_OK ? "out of memory" : store_error(answer));
+	/* Everybody who waited for it is told, and the next packet tries again. */
+	while (u->first) {
+		struct packet *p = pop(u);
+
+		reply_condition(shard, p, store_status(answer) == STORE_FAILED ? SE_INTERNAL_SERVER_ERROR : SE_RESOURCE_CONSTRAINT);
+		packet_drop(&p);
+	}
+}
+
+struct user *user_for(struct shard *shard, const struct jid *jid, unsigned parts, struct packet *p)
+{
+	struct span bare = jid_bare(jid);
+	uint64_t hash = hash_bytes(bare);
+	struct user *u = user_find(shard, bare, hash);
+
+	if (u && !u->parked && (u->draining || !u->first) && (u->parts & parts) == parts)
+		return u;
+	if (!u && !(u = user_new(shard, jid, hash))) {
+		reply_condition(shard, p, SE_RESOURCE_CONSTRAINT);
+		return NULL;
+	}
+	if (!u->parked && (u->draining || !u->first) && !load(shard, u, parts)) {
+		reply_condition(shard, p, SE_RESOURCE_CONSTRAINT);
+		user_settle(u);
+		return NULL;
+	}
+	user_wait(u, p);
+	return NULL;
+}
+
+/* --- what modules ask ------------------------------------------------------------------------------------------------- */
+
+struct session *user_session(const struct user *u, struct span resource)
+{
+	for (struct session *s = u->sessions; s; s = s->next) {
+		struct jid j = session_jid(s);
+
+		if (span_eq(jid_resource(&j), resource))
+			return s;
+	}
+	return NULL;
+}
+
+struct session *user_top(const struct user *u)
+{
+	struct session *top = NULL;
+
+	for (struct session *s = u->sessions; s; s = s->next)
+		if (session_available(s) && !s->fake && s->priority >= 0 && (!top || s->priority > top->priority))
+			top = s;
+	return top;
+}
