@@ -294,7 +294,8 @@ def is_service_query(route):
     """The sm asks every component that comes online for its disco#info: no part of what these tests look at."""
     iq = route.elements()[0] if route.elements() else None
     return (iq is not None and iq.name == 'iq' and iq.session('c2s') is None and iq.get('type') == 'get'
-            and iq.find('query', 'http://jabber.org/protocol/disco#info') is not None and iq.get('to') == route.get('to'))
+            and iq.find('query', 'http://jabber.org/protocol/disco#info') is not None
+            and (iq.get('to'), iq.get('from')) == (route.get('to'), route.get('from')))
 
 
 def mark_of(payload):
@@ -421,7 +422,7 @@ class FakeC2S(Component):
             else:
                 session.queue.append(payload)
         else:
-            self.inbox.append(route)
+            super().on_route(route)
 
     def check(self, session, route, payload):
         known = payload.session('sm') == session.sm and route.get('from') in (session.domain, session.home)

@@ -42,6 +42,14 @@ class Server:
         config = self.world.sm_config(self.domains, router=self.port, workers=0)
         self.process = self.world.stock_sm(config)
 
+    def revive(self):
+        """After a case that killed it; jabberd2's router does not always survive the loss of an sm either."""
+        if self.router is not None and not self.router.running():
+            self.process.cleanup()
+        if not self.process.running():
+            self.world.processes.remove(self.process)
+            self.start()
+
     def address(self):
         return ('127.0.0.1', self.port)
 
@@ -79,9 +87,7 @@ def play_all(report, files, stock, workers, parser, extra):
                 report.case(name, play, server, domain, path)
             else:
                 report.case(name + ' (stock differs: %s)' % differs.group(1), must_fail, server, domain, path)
-            if not server.process.running():
-                server.world.processes.remove(server.process)
-                server.start()
+            server.revive()
 
 
 def must_fail(server, domain, path):

@@ -147,18 +147,19 @@ class Player:
 
     def take(self, actor, what):
         if actor in self.sessions:
-            session = self.sessions[actor]
-            self.matcher.env['me'] = [session.bare, session.jid]
-            return strip_session(session.next(what))
-        self.matcher.env['me'] = ['']
-        return self.links[actor].next_route(what).elements()[0]
+            return self.stanza_of(actor, self.sessions[actor].next(what))
+        return self.stanza_of(actor, self.links[actor].next_route(what))
+
+    def stanza_of(self, actor, got):
+        """What the client behind c2s, or the component's user, sees of what came."""
+        return strip_session(got) if actor in self.sessions else got.elements()[0]
 
     def match(self, actor, want, optional):
         if optional:
             self.flush()
-            session = self.sessions[actor]
-            if session.queue and self.differs(actor, want, strip_session(session.queue[0])) is None:
-                session.queue.popleft()
+            queue = self.sessions[actor].queue if actor in self.sessions else self.links[actor].inbox
+            if queue and self.differs(actor, want, self.stanza_of(actor, queue[0])) is None:
+                queue.popleft()
             return
         got = self.take(actor, str(want))
         reason = self.differs(actor, want, got)
@@ -166,9 +167,8 @@ class Player:
             raise Failure('%s\n#   expected %s\n#   got      %s' % (reason, want, got))
 
     def differs(self, actor, want, got):
-        if actor in self.sessions:
-            session = self.sessions[actor]
-            self.matcher.env['me'] = [session.bare, session.jid]
+        session = self.sessions.get(actor)
+        self.matcher.env['me'] = [session.bare, session.jid] if session else ['']
         for node in walk(got):
             if (node.ns, node.name) == DELAY and not STAMP.fullmatch(node.get('stamp', '')):
                 return 'a delay with a bad stamp: %s' % node
@@ -315,6 +315,7 @@ class Player:
     def do_link(self, _link, words):
         if words[1:] == ['close']:
             gone = self.links.pop(words[0])
+            self.served.pop(words[0], None)
             gone.close()
             for label in [l for l, s in self.sessions.items() if s.c2s is gone]:
                 self.remember(label)
