@@ -4,7 +4,7 @@
 # Owns: a directory under $TMPDIR, removed at the end (kept, and named, when a run failed).
 #
 # usage: compare.sh [SHARDSM [SHARDSM-BENCH]]
-# Environment: SIZES (sessions, "200 5000"), MESSAGES (200000), ROUNDS (3), STOCK_SM (/usr/sbin/jabberd2-sm),
+# Environment: SIZES (sessions, "200 5000"), MESSAGES (200000 for jabberd2's sm, five times that for shardsm), ROUNDS (3), STOCK_SM (/usr/sbin/jabberd2-sm),
 #   SM_XML (/etc/jabberd2/sm.xml), SQL (the schema that jabberd2 ships), BENCH_ARGS (more options for shardsm-bench).
 # Exit code: 0 all runs right, 1 a run failed, 2 nothing to compare.
 set -u
@@ -78,8 +78,10 @@ wait_for() { # PID COMMAND...
 load() { # LABEL SESSIONS RUN-DIR, further options
 	l_label=$1 l_sessions=$2 l_dir=$3
 	shift 3
+	l_messages=$messages
+	[ "$l_label" = stock ] || l_messages=$((messages * 5)) # as many would be over before the clock can tell
 	# shellcheck disable=SC2086
-	"$bench" --label "$l_label" --sessions "$l_sessions" --messages "$messages" --tsv "$dir/figures.tsv" --quiet "$@" \
+	"$bench" --label "$l_label" --sessions "$l_sessions" --messages "$l_messages" --tsv "$dir/figures.tsv" --quiet "$@" \
 		${BENCH_ARGS:-} >"$l_dir/report" 2>"$l_dir/bench.log"
 }
 
@@ -150,7 +152,7 @@ print_table() {
 	}' "$dir/figures.tsv"
 }
 
-echo "$messages messages a run, $rounds interleaved rounds, medians; spread: (highest - lowest) / median"
+echo "$messages messages a run (shardsm: five times that), $rounds interleaved rounds, medians; spread: (highest - lowest) / median"
 : >"$dir/figures.tsv"
 [ -x "$shardsm" ] || echo "compare.sh: $shardsm is missing: jabberd2's sm alone is measured" >&2
 for sessions in $sizes; do
@@ -170,4 +172,11 @@ for sessions in $sizes; do
 	done
 done
 print_table
+# Where the last round's time went.
+for sessions in $sizes; do
+	for what in stock shardsm-router shardsm-listen; do
+		threads=$(sed -n 's/^  chat *by thread, us: //p' "$dir/$what.$sessions.$rounds/report" 2>/dev/null)
+		[ -z "$threads" ] || printf '%9s %-7s %-16s us by thread: %s\n' "$sessions" chat $what "$threads"
+	done
+done
 exit $failed

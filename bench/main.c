@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "peer_open.h"
 #include "scenario.h"
 
 static const struct scenario *const scenarios[] = {&scenario_chat};
@@ -160,7 +159,7 @@ static bool parse_number(struct options *o, int c, const char *name)
 {
 	switch (c) {
 	case OPT_LINKS:
-		o->links = (unsigned)number(name, optarg, 1, LINKS_MAX);
+		o->links = (unsigned)number(name, optarg, 1, PEER_LINKS);
 		return true;
 	case OPT_PID:
 		o->pid = (int)number(name, optarg, 1, INT32_MAX);

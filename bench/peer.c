@@ -99,7 +99,7 @@ static bool flush_all(struct peers *p)
 
 long peers_poll(struct peers *p, int64_t timeout_ns, peer_route_fn fn, void *arg)
 {
-	struct pollfd fds[64];
+	struct pollfd fds[PEER_LINKS];
 	struct timespec t = {timeout_ns / 1000000000, timeout_ns % 1000000000};
 	long routes = 0;
 

@@ -12,6 +12,7 @@
 
 #define PEER_NAME 64
 #define PEER_BOUND 16
+#define PEER_LINKS 64
 
 struct peer_link {
 	struct wire wire;

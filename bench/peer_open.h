@@ -7,8 +7,6 @@
 
 #include "peer.h"
 
-#define LINKS_MAX 64
-
 void peer_dial_all(struct peers *p); /* as c2s */
 void peer_serve(struct peers *p);    /* as router: listens, takes one sm */
 /* Router: answers a <bind/> or <unbind/>, tells the sm of our c2s. Other elements are ignored. */

@@ -40,8 +40,8 @@ struct chat {
 	uint32_t n, sent, delivered;
 	char run[ID_HEX + 1]; /* tells this run's messages from any other's */
 	char *body;
-	char heads[64][256]; /* per link: all bytes before the recipient */
-	uint32_t head_len[64];
+	char heads[PEER_LINKS][256]; /* per link: all bytes before the recipient */
+	uint32_t head_len[PEER_LINKS];
 	uint64_t strays;
 	struct faults faults;
 };
