@@ -1,5 +1,6 @@
-"""quickstart.py SHARDSM [--once]: starts the site, shows it at work, serves until Ctrl-C. 0: it worked."""
+"""Starts the site, shows it at work, serves until Ctrl-C. Exit status 0: it worked."""
 
+import argparse
 import asyncio
 import os
 import signal
@@ -47,8 +48,8 @@ Ctrl-C ends it.""", flush=True)
     raise SiteError(site.dead())
 
 
-def main(shardsm, once):
-    site = Site(f"{ROOT}/.quickstart", shardsm)
+def main(shardsm, directory, once):
+    site = Site(directory, shardsm)
     status = 1
     try:
         for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -79,4 +80,9 @@ def main(shardsm, once):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], "--once" in sys.argv[2:]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("shardsm", help="the program")
+    parser.add_argument("--once", action="store_true", help="end after the demonstration")
+    parser.add_argument("--dir", default=f"{ROOT}/.quickstart", help="where everything is written")
+    given = parser.parse_args()
+    sys.exit(main(given.shardsm, given.dir, given.once))

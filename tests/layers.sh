@@ -63,8 +63,21 @@ member() {
 	return 1
 }
 
+# A feature that fills several files, module/x.c and module/x_*.c, may share module/x.h among them.
+own_header() { # FILE HEADER
+	case $2 in
+	module/*.h) ;;
+	*) return 1 ;;
+	esac
+	feature=${2%.h}
+	matches "$1" "src/$feature.c src/$feature.h src/${feature}_*.c"
+}
+
 # One include of one file; prints what is wrong with it.
 include() { # FILE ROOM HEADER
+	if own_header "$1" "$3"; then
+		return
+	fi
 	case $3 in
 	'<'*)
 		header=${3#<}
@@ -136,6 +149,7 @@ plant src/io/c.c '"shardsm/user.h"'
 plant src/shard/d.c '"store/engine.h"'
 plant src/module/e.c '"shard/shard.h"'
 plant src/module/f.c '"roster.h"'
+plant src/module/rosterish.c '"module/roster.h"'
 plant src/store/g.c '<mxml.h>'
 plant src/store/h.c '<urcu/urcu-qsbr.h>'
 plant src/shard/i.c '<sqlite3.h>'
@@ -144,7 +158,7 @@ plant src/core/j.c '"shardsm/nonsense.h"'
 plant src/attic/k.c '<stdio.h>'
 mkdir -p "$planted/src/core"
 yes '' | head -n 701 >"$planted/src/core/l.c"
-expected=13
+expected=14
 mkdir -p "$planted/include/shardsm"
 found=$(check_tree "$planted" | cut -d: -f1 | sort -u | wc -l)
 breaches=$(check_tree "$root")
