@@ -43,6 +43,9 @@ def ends(process, directory, status):
 def once_works(directory):
     said = ends(start(directory, "--once"), directory, 0)
     assert "to bob" in said and "it works" in said, said
+    with open(f"{directory}/sm.log") as f:
+        bad = [line for line in f if "[error]" in line or "[warning]" in line]
+    assert not bad, "the server complains of what quickstart gave it: " + "".join(bad)
 
 
 def ctrl_c_ends_it(directory):
