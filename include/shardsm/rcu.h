@@ -4,7 +4,9 @@
 #ifndef SHARDSM_RCU_H
 #define SHARDSM_RCU_H
 
+#ifndef SHARDSM_TSAN /* inlined, ThreadSanitizer would see half of it */
 #define _LGPL_SOURCE
+#endif
 #include <urcu/urcu-qsbr.h>
 #include <urcu/rculfhash.h>
 

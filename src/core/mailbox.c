@@ -2,11 +2,16 @@
  * Threads: anyone posts, the owner alone takes.
  * Owns: nothing but the eventfd; letters are moved through.
  */
+#ifndef SHARDSM_TSAN /* inlined, ThreadSanitizer would see half of it */
 #define _LGPL_SOURCE
+#endif
 #include <errno.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include <urcu/compiler.h>
+#include <urcu/arch.h>
+#include <urcu/system.h>
 
 #include "core/tsan.h"
 #include "shardsm/mailbox.h"
@@ -45,7 +50,7 @@ void mailbox_post(struct mailbox *mb, struct letter **letter)
 	tsan_release(l);
 	/* The exchange in the enqueue orders it before the look at sleeping; mailbox_may_sleep() does the same the other way round. */
 	cds_wfcq_enqueue((struct cds_wfcq_head *)&mb->head, &mb->tail, &l->node);
-	atomic_thread_fence(memory_order_seq_cst);
+	cmm_smp_mb();
 	if (atomic_load_explicit(&mb->sleeping, memory_order_relaxed) && atomic_exchange(&mb->sleeping, 0))
 		wake(mb);
 }
@@ -85,7 +90,7 @@ struct letter *mailbox_next(struct letter *letter, struct letter *last)
 bool mailbox_may_sleep(struct mailbox *mb)
 {
 	atomic_store_explicit(&mb->sleeping, 1, memory_order_relaxed);
-	atomic_thread_fence(memory_order_seq_cst);
+	cmm_smp_mb();
 	if (cds_wfcq_empty((struct cds_wfcq_head *)&mb->head, &mb->tail))
 		return true;
 	atomic_store_explicit(&mb->sleeping, 0, memory_order_relaxed);

@@ -93,12 +93,6 @@ static struct span session_prefix(const struct packet *p)
 	return free_ones[i];
 }
 
-/* An element with a prefix of its own brings its declarations, the default one included, among its attributes. */
-static bool has_prefix(struct span tag)
-{
-	return memchr(tag.p, ':', tag.n) != NULL;
-}
-
 static char *put_jid_attr(char *at, struct span name, const struct jid *j)
 {
 	if (!j || !j->s)
@@ -136,9 +130,7 @@ void emit_to_session(struct shard *shard, struct session *s, const struct packet
 	at = put_escaped(at, domain);
 	at = PUT(at, "'><");
 	at = put(at, tag);
-	if (!has_prefix(tag))
-		at = PUT(at, " xmlns='" NS_CLIENT "'");
-	at = PUT(at, " xmlns:");
+	at = PUT(at, " xmlns='" NS_CLIENT "' xmlns:");
 	at = put(at, prefix);
 	at = PUT(at, "='" NS_SESSION "'");
 	at = put_attrs(at, p);
@@ -177,7 +169,7 @@ bool emit_to_link(struct shard *shard, struct outbox *ob, const struct packet *p
 	}
 	*at++ = '<';
 	at = put(at, tag);
-	if (!ob->accept && !has_prefix(tag))
+	if (!ob->accept)
 		at = PUT(at, " xmlns='" NS_CLIENT "'");
 	if (prefix.n && (p->route.flags & ROUTE_SESSION_PREFIX)) {
 		at = PUT(at, " xmlns:");

@@ -19,8 +19,7 @@ void stored_write(struct buf *out, const struct event *ev, struct span first_chi
 	buf_attr(out, "from", server_id(ev->shard));
 	buf_str(out, "><");
 	buf_put(out, tag);
-	if (!memchr(tag.p, ':', tag.n))
-		buf_str(out, " xmlns='" NS_CLIENT "'");
+	buf_str(out, " xmlns='" NS_CLIENT "'");
 	if (p->route.flags & ROUTE_SESSION_PREFIX) {
 		buf_str(out, " xmlns:");
 		buf_put(out, packet_slice(p, p->route.session_prefix));
