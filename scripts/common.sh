@@ -84,5 +84,16 @@ build_steps() {
 		(cd "$build_dir" && ../../configure PYTHON3="$PYTHON" "$@") || return 1
 		printf '%s\n' "$*" >"$build_dir/arguments"
 	fi
-	make -C "$build_dir" -j"$(nproc)" "$build_target"
+	make -C "$build_dir" -j"$(nproc)" "$build_target" &
+	wait_for $!
+}
+
+# wait_for PID: waits for a child of this shell and returns its status. A signal that ends the shell ends the child first.
+wait_for() {
+	child=$1
+	trap 'kill "$child"; wait "$child"; exit 130' INT TERM HUP
+	wait "$child"
+	set -- $?
+	trap - INT TERM HUP
+	return "$1"
 }
