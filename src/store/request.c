@@ -11,6 +11,8 @@
 #define REQ_FIRST_BYTES 2048u
 #define CHUNK_MAX_BYTES (1u << 20) /* chunks double up to here */
 
+static const char no_memory[] = "no memory", too_large[] = "the result is too large";
+
 struct chunk {
 	struct chunk *prev;
 	size_t used, cap;
@@ -122,7 +124,7 @@ void req_fail(struct store_req *req, enum store_status status, const char *reaso
 	char *copy = arena_alloc(&req->arena, n);
 
 	req->status = status;
-	req->error = copy ? memcpy(copy, reason, n) : "no memory";
+	req->error = copy ? memcpy(copy, reason, n) : no_memory;
 }
 
 /* One more statement, or NULL with the request marked. */
@@ -135,7 +137,7 @@ static struct stmt *add(struct store_req *req, enum verb verb, enum store_table 
 		return NULL;
 	}
 	if (!array_grow(&req->arena, (void **)&req->stmts, req->nstmts, &req->stmts_cap, sizeof(*req->stmts))) {
-		req_fail(req, STORE_FAILED, "no memory");
+		req_fail(req, STORE_FAILED, no_memory);
 		return NULL;
 	}
 	struct stmt *s = &req->stmts[req->nstmts++];
@@ -160,7 +162,7 @@ static bool copy_value(struct store_req *req, enum store_table t, int column, st
 	}
 	*out = in;
 	if (in.kind == VALUE_TEXT && !copy_span(&req->arena, in.s, &out->s)) {
-		req_fail(req, STORE_FAILED, "no memory");
+		req_fail(req, STORE_FAILED, no_memory);
 		return false;
 	}
 	return true;
@@ -230,7 +232,7 @@ static int add_values(struct store_req *req, enum verb verb, enum store_table t,
 	struct value *copy = arena_alloc(&req->arena, n * sizeof(*copy));
 
 	if (!copy) {
-		req_fail(req, STORE_FAILED, "no memory");
+		req_fail(req, STORE_FAILED, no_memory);
 		return -1;
 	}
 	for (uint32_t i = 0; i < n; i++) {
@@ -256,7 +258,7 @@ int store_merge(struct store_req *req, enum store_table t, const struct value *v
 void store_owner(struct store_req *req, struct span owner)
 {
 	if (!req->error && !copy_span(&req->arena, owner, &req->owner))
-		req_fail(req, STORE_FAILED, "no memory");
+		req_fail(req, STORE_FAILED, no_memory);
 }
 
 void req_seal(struct store_req *req)
@@ -278,21 +280,19 @@ void req_reset(struct store_req *req)
 	req->error = NULL;
 }
 
-static bool over_limit(const struct store_req *req, size_t more, const char **why)
+static bool over_limit(const struct store_req *req, size_t more)
 {
-	if (req->arena.bytes - req->mark_bytes + more <= REQ_RESULT_MAX)
-		return false;
-	*why = "the result is too large";
-	return true;
+	return req->arena.bytes - req->mark_bytes + more > REQ_RESULT_MAX;
 }
 
 struct row *req_row(struct store_req *req, struct stmt *s, uint32_t n, const char **why)
 {
 	size_t size = sizeof(struct row) + n * sizeof(struct value);
 
-	if (over_limit(req, size, why))
+	*why = too_large;
+	if (over_limit(req, size))
 		return NULL;
-	*why = "no memory";
+	*why = no_memory;
 	if (!array_grow(&req->arena, (void **)&s->rows, s->nrows, &s->rows_cap, sizeof(struct row *)))
 		return NULL;
 	struct row *row = arena_alloc(&req->arena, size);
@@ -304,13 +304,14 @@ struct row *req_row(struct store_req *req, struct stmt *s, uint32_t n, const cha
 	return row;
 }
 
-bool req_text(struct store_req *req, const void *p, size_t n, struct value *out, const char **why)
+const char *req_text(struct store_req *req, const void *p, size_t n, struct value *out)
 {
-	if (over_limit(req, n, why))
-		return false;
-	*why = "no memory";
-	*out = (struct value){ .kind = VALUE_TEXT };
-	return copy_span(&req->arena, span_of(p, n), &out->s);
+	if (over_limit(req, n))
+		return too_large;
+	if (!copy_span(&req->arena, span_of(p, n), &out->s))
+		return no_memory;
+	out->kind = VALUE_TEXT;
+	return NULL;
 }
 
 enum store_status store_status(const struct store_req *req)

@@ -68,7 +68,7 @@ void req_fail(struct store_req *req, enum store_status status, const char *reaso
 
 /* For engines: one more row of n values, all null. NULL: no memory or over REQ_RESULT_MAX, said by *why. */
 struct row *req_row(struct store_req *req, struct stmt *s, uint32_t n, const char **why) MUST_USE;
-/* Bytes copied into the answer. False: as for req_row(). */
-bool req_text(struct store_req *req, const void *p, size_t n, struct value *out, const char **why) MUST_USE;
+/* Bytes copied into the answer. NULL, or why they could not be. */
+const char *req_text(struct store_req *req, const void *p, size_t n, struct value *out) MUST_USE;
 
 #endif

@@ -3,11 +3,9 @@
  * Owns: connections with their prepared statements, from open to close.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "shardsm/log.h"
 #include "store/engine.h"
@@ -198,50 +196,48 @@ static int bind_statement(sqlite3_stmt *q, const struct stmt *s, enum verb verb)
 	return rc;
 }
 
-/* What a row has in a column, if it is of the column's type; anything else reads as null, as jabberd2 skips it. */
-static bool read_value(struct store_req *req, sqlite3_stmt *q, int i, enum column_type type, struct value *out,
-	const char **why)
+/* What a row has in a column, if it is of the column's type; anything else reads as null, as jabberd2 skips it.
+ * NULL, or why it cannot be read. */
+static const char *read_value(struct store_req *req, sqlite3_stmt *q, int i, enum column_type type, struct value *out)
 {
 	bool number = sqlite3_column_type(q, i) == SQLITE_INTEGER;
 
 	if (type == COL_INT || type == COL_BOOL) {
 		if (number)
 			*out = value_int(type == COL_BOOL ? sqlite3_column_int64(q, i) != 0 : sqlite3_column_int64(q, i));
-		return true;
+		return NULL;
 	}
 	if (!number && sqlite3_column_type(q, i) != SQLITE_TEXT)
-		return true;
+		return NULL;
 	const void *text = sqlite3_column_text(q, i);
 
-	*why = "no memory";
-	return text && req_text(req, text, (size_t)sqlite3_column_bytes(q, i), out, why);
+	return text ? req_text(req, text, (size_t)sqlite3_column_bytes(q, i), out) : "no memory";
 }
 
-static bool read_row(struct store_req *req, struct stmt *s, sqlite3_stmt *q, const char **why)
+static const char *read_row(struct store_req *req, struct stmt *s, sqlite3_stmt *q)
 {
 	const struct table *t = &store_tables[s->table];
 	bool count = s->verb == VERB_COUNT;
-	struct row *row = req_row(req, s, count ? 1 : t->ncolumns, why);
+	const char *why;
+	struct row *row = req_row(req, s, count ? 1 : t->ncolumns, &why);
 
 	if (!row)
-		return false;
+		return why;
 	if (count) {
 		row->values[0] = value_int(sqlite3_column_int64(q, 0));
-		return true;
+		return NULL;
 	}
 	row->sequence = sqlite3_column_int64(q, 0);
-	for (int i = 0; i < t->ncolumns; i++) {
-		if (!read_value(req, q, i + 1, t->columns[i].type, &row->values[i], why))
-			return false;
-	}
-	return true;
+	why = NULL;
+	for (int i = 0; i < t->ncolumns && !why; i++)
+		why = read_value(req, q, i + 1, t->columns[i].type, &row->values[i]);
+	return why;
 }
 
 static enum engine_result run_as(struct connection *c, struct store_req *req, struct stmt *s, enum verb verb)
 {
 	const char *name = store_tables[s->table].name;
 	enum engine_result result = ENGINE_OK;
-	const char *why;
 	int rc;
 	struct sql_key key = sql_key_of(s);
 
@@ -252,8 +248,10 @@ static enum engine_result run_as(struct connection *c, struct store_req *req, st
 		return failed(c, name, rc);
 	rc = bind_statement(q, s, verb);
 	while (rc == SQLITE_OK && result == ENGINE_OK && (rc = sqlite3_step(q)) == SQLITE_ROW) {
+		const char *why = read_row(req, s, q);
+
 		rc = SQLITE_OK;
-		if (!read_row(req, s, q, &why)) {
+		if (why) {
 			snprintf(c->error, sizeof(c->error), "%s: %s", name, why);
 			result = ENGINE_FAILED;
 		}
@@ -333,27 +331,6 @@ void sqlite_close(void *connection)
 	free(c);
 }
 
-/* The file must be there, and ours to write. Makes it, readable by its owner and group: it holds passwords. */
-static bool check_file(const char *path)
-{
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-
-	if (fd >= 0) {
-		close(fd);
-		return true;
-	}
-	const char *help = "";
-
-	if (errno == ENOENT)
-		help = ": its directory must exist";
-	else if (errno == EACCES || errno == EROFS)
-		help = ": the server's user must be allowed to write it and its directory";
-	else if (errno == EISDIR)
-		help = ": <dbname> must name a file";
-	log_error("store: %s cannot be opened (%s%s)", path, strerror(errno), help);
-	return false;
-}
-
 void *sqlite_open(const struct store_settings *settings)
 {
 	struct connection *c = calloc(1, sizeof(*c));
@@ -364,8 +341,6 @@ void *sqlite_open(const struct store_settings *settings)
 	}
 	buf_init(&c->sql);
 	c->prefix = settings->prefix;
-	if (!check_file(settings->dbname))
-		goto out;
 	int rc = sqlite3_open_v2(settings->dbname, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 
 	if (rc != SQLITE_OK) {

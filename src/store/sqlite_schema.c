@@ -2,9 +2,14 @@
  * Threads: the opener's, before there are store threads.
  * Owns: nothing that outlives a call.
  */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "shardsm/log.h"
 #include "store/sqlite_schema.h"
@@ -235,9 +240,50 @@ static bool prepare(struct connection *c, const struct store_settings *s)
 	return true;
 }
 
+/* The journals lie beside the file. */
+static bool may_write_directory(const char *path)
+{
+	char dir[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return faccessat(AT_FDCWD, ".", W_OK | X_OK, AT_EACCESS) == 0;
+	snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path + 1), path);
+	return faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) == 0;
+}
+
+/* The file must be there, and ours to write. Made when missing, for owner and group alone: it holds passwords.
+ * A file that exists isn't opened here: closing it would drop the locks that other connections of this process have. */
+static bool check_file(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+	struct stat st;
+
+	if (fd >= 0) {
+		close(fd);
+		return true;
+	}
+	if (errno == EEXIST && stat(path, &st) == 0) {
+		if (S_ISDIR(st.st_mode))
+			errno = EISDIR;
+		else if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) == 0 && may_write_directory(path))
+			return true;
+	}
+	const char *help = "";
+
+	if (errno == ENOENT)
+		help = ": its directory must exist";
+	else if (errno == EACCES || errno == EROFS)
+		help = ": the server's user must be allowed to write it and its directory";
+	else if (errno == EISDIR)
+		help = ": <dbname> must name a file";
+	log_error("store: %s cannot be opened (%s%s)", path, strerror(errno), help);
+	return false;
+}
+
 bool sqlite_prepare(const struct store_settings *settings)
 {
-	struct connection *c = sqlite_open(settings);
+	struct connection *c = check_file(settings->dbname) ? sqlite_open(settings) : NULL;
 
 	if (!c)
 		return false;

@@ -281,6 +281,11 @@ Test(opening, no_permission)
 	assert_logged("must be allowed to write");
 	chmod(db.path, 0666);
 	cr_assert(opens_as_nobody());
+	/* The journal's directory counts too. */
+	cr_assert_eq(truncate(db.log, 0), 0);
+	chmod(db.dir, 0755);
+	cr_assert_not(opens_as_nobody());
+	assert_logged("and its directory");
 }
 
 Test(opening, sql_is_run_on_every_connection)
