@@ -100,7 +100,7 @@ static enum route_result read_header(struct route_scanner *s, const char *p, siz
 {
 	struct gate g;
 
-	gate_init(&g, p, n, &s->limits);
+	gate_init(&g, p, n, &route_limits_default);
 	switch (gate_start_tag(&g)) {
 	case GATE_OK:
 		break;
@@ -156,7 +156,7 @@ bool route_header(struct route_scanner *s, const char *buf, size_t len, struct s
 	*out = (struct stream_header){ 0 };
 	if (end - p < 2 || skip_declaration(s, &p, end) != ROUTE_OK)
 		return false;
-	gate_init(&g, p, (size_t)(end - p), &s->limits);
+	gate_init(&g, p, (size_t)(end - p), &route_limits_default);
 	if (p == end || *p != '<' || gate_start_tag(&g) != GATE_OK || !keep_prefixes(s, &g))
 		return false;
 	for (uint32_t i = 0; i < g.tag.nattrs; i++) {
