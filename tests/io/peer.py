@@ -70,7 +70,9 @@ class Peer:
     def _end(self, _name):
         e = self.open.pop()
         if len(self.open) == 1:
-            end = self.fed.index(b'>', self.parser.CurrentByteIndex) + 1
+            end = self.parser.CurrentByteIndex  # of an empty-element tag, behind it
+            if self.fed.count(b'<', e.at, end) > 1 or self.fed[end - 2:end] != b'/>':
+                end = self.fed.index(b'>', end) + 1
             e.raw = self.fed[e.at:end]
             self.done.append(e)
         elif not self.open:

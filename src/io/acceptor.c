@@ -1,0 +1,290 @@
+/* acceptor.c - an acceptor's thread: one turn after the other.
+ * Threads: one for each acceptor.
+ * Owns: its links (one reference each), its trays, its mailbox.
+ *
+ * A turn: sleep until something is there; read links, cut and send on what came; take letters; look at the time; then
+ * post one batch to each shard, write what links of ours are to get, and say quiescent.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "io/link.h"
+#include "shardsm/clock.h"
+#include "shardsm/log.h"
+#include "shardsm/rcu.h"
+#include "shardsm/xml.h"
+
+#define EVENTS 64
+#define TICK_MS 1000  /* deadlines are looked at this often */
+#define FINISH_TICK_MS 20
+#define RETRY_MS 2    /* links that wait for a shard */
+
+static void mailbox_ready(struct acceptor *a, struct watch *w, uint32_t events)
+{
+	/* Letters are taken in every turn. */
+	(void)a;
+	(void)w;
+	(void)events;
+}
+
+bool acceptor_open(struct acceptor *a, struct io *io, uint32_t index)
+{
+	*a = (struct acceptor){ .io = io, .index = index, .ep = -1, .mb.fd = -1 };
+	a->quiesce.kind = LETTER_IO_QUIESCE;
+	a->finish.kind = LETTER_IO_FINISH;
+	a->ep = epoll_create1(EPOLL_CLOEXEC);
+	a->out = out_tray_new();
+	if (a->ep < 0 || !a->out || !mailbox_init(&a->mb, "acceptor") ||
+		!dispatch_tray_init(&a->shards, io->cfg.shards, io->cfg.nshards)) {
+		log_error("acceptor %u: cannot start (%m)", (unsigned)index);
+		return false;
+	}
+	a->mb_watch = (struct watch){ .ready = mailbox_ready, .fd = a->mb.fd };
+	return acceptor_watch(a, &a->mb_watch, EPOLLIN);
+}
+
+void acceptor_close(struct acceptor *a)
+{
+	for (uint32_t i = 0; a->index == 0 && i < a->io->cfg.nlistens; i++) {
+		if (a->io->listeners[i].watch.fd >= 0)
+			close(a->io->listeners[i].watch.fd);
+	}
+	out_tray_free(&a->out);
+	if (a->shards.open)
+		dispatch_tray_fini(&a->shards);
+	mailbox_fini(&a->mb);
+	if (a->ep >= 0)
+		close(a->ep);
+	free(a->scratch);
+}
+
+bool acceptor_watch(struct acceptor *a, struct watch *w, uint32_t events)
+{
+	struct epoll_event e = { .events = events, .data.ptr = w };
+	int op = w->events == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
+
+	if (w->events == events)
+		return true;
+	if (epoll_ctl(a->ep, op, w->fd, &e) != 0)
+		return false;
+	w->events = events;
+	return true;
+}
+
+bool acceptor_scratch(struct acceptor *a, size_t frame, struct scratch_frame *out)
+{
+	/* Decoded values are never longer than what they were decoded from. */
+	size_t need = 2 * frame + 256;
+
+	if (a->scratch_cap < need) {
+		char *p = realloc(a->scratch, need);
+
+		if (!p)
+			return false;
+		a->scratch = p;
+		a->scratch_cap = need;
+	}
+	*out = (struct scratch_frame){ a->scratch, a->scratch + frame, a->scratch_cap - frame };
+	return true;
+}
+
+void acceptor_tell_shards(struct acceptor *a, struct peer_gone **letters)
+{
+	for (uint32_t i = 0; i < a->io->cfg.nshards; i++) {
+		struct letter *letter = &letters[i]->letter;
+
+		dispatch_tray_post_one(&a->shards, i);
+		mailbox_post(a->io->cfg.shards[i], &letter);
+		letters[i] = NULL;
+	}
+}
+
+static void quiesce(struct acceptor *a)
+{
+	for (uint32_t i = 0; a->index == 0 && i < a->io->cfg.nlistens; i++) {
+		acceptor_watch(a, &a->io->listeners[i].watch, 0);
+		a->io->listeners[i].again = 0;
+	}
+	for (struct link *link = a->links; link; link = link->next)
+		link_stop_reading(link);
+	a->paused = 0;
+	a->dial.at = 0;
+	a->phase = PHASE_QUIET;
+	dispatch_tray_post(&a->shards);
+	sem_post(&a->io->quiet);
+}
+
+static void finish(struct acceptor *a)
+{
+	struct link *next;
+
+	a->phase = PHASE_FINISH;
+	a->finish_by = a->now + (uint64_t)a->io->finish_ms;
+	for (struct link *link = a->links; link; link = next) {
+		next = link->next;
+		link_end(link, NULL, NULL);
+	}
+}
+
+static void fresh_link(struct acceptor *a, struct fresh *fresh)
+{
+	struct link *link = NULL;
+
+	if (a->phase == PHASE_RUN)
+		link = link_new(a, fresh->fd, (struct span){ 0 });
+	else
+		close(fresh->fd);
+	if (!link) {
+		atomic_fetch_sub_explicit(&a->io->strangers, 1, memory_order_relaxed);
+		return;
+	}
+	link->counted = true;
+	link->listen = fresh->listen;
+	link->stage = IN_HEADER;
+	log_notice("%s connect", link->ob.name);
+}
+
+static void take_letters(struct acceptor *a)
+{
+	struct letter *last, *letter = mailbox_take(&a->mb, &last), *next;
+
+	for (; letter; letter = next) {
+		next = mailbox_next(letter, last);
+		switch (letter->kind) {
+		case LETTER_LINK:
+			link_asked(caa_container_of(letter, struct link, letter));
+			break;
+		case LETTER_IO_FRESH:
+			fresh_link(a, caa_container_of(letter, struct fresh, letter));
+			free(caa_container_of(letter, struct fresh, letter));
+			break;
+		case LETTER_IO_QUIESCE:
+			quiesce(a);
+			break;
+		case LETTER_IO_FINISH:
+			finish(a);
+			break;
+		default:
+			break;
+		}
+	}
+}
+
+static void look_at_time(struct acceptor *a)
+{
+	struct link *next;
+
+	for (struct link *link = a->links; link; link = next) {
+		next = link->next;
+		if (link->deadline == 0 || a->now < link->deadline)
+			continue;
+		if (link->stage == LINK_CLOSING)
+			link_lost(link, NULL);
+		else if (link->router)
+			link_lost(link, "it did not answer");
+		else
+			link_end(link, "connection-timeout", "it did not log in in time");
+	}
+	for (uint32_t i = 0; a->index == 0 && i < a->io->cfg.nlistens; i++)
+		listener_again(a, &a->io->listeners[i]);
+	if (a->dial.at && a->now >= a->dial.at)
+		dial_timer(a);
+}
+
+static void resume_links(struct acceptor *a)
+{
+	struct link *next;
+
+	for (struct link *link = a->links; a->paused && link; link = next) {
+		next = link->next;
+		if (link->held && mailbox_load(a->io->cfg.shards[link->held_shard]) <= a->io->cfg.shard_bytes / 2)
+			link_resume(link);
+	}
+}
+
+static void reap(struct acceptor *a)
+{
+	while (a->dead) {
+		struct link *link = a->dead;
+		struct outbox *ob = &link->ob;
+
+		a->dead = link->next;
+		free(link->in);
+		link->in = NULL;
+		outbox_unref(&ob);
+	}
+}
+
+static int sleep_ms(const struct acceptor *a)
+{
+	uint64_t until = a->now + TICK_MS;
+
+	if (a->paused)
+		return RETRY_MS;
+	if (a->dial.at && a->dial.at < until)
+		until = a->dial.at;
+	if (a->phase == PHASE_FINISH)
+		until = a->now + FINISH_TICK_MS;
+	return until > a->now ? (int)(until - a->now) : 0;
+}
+
+static void turn(struct acceptor *a)
+{
+	struct epoll_event events[EVENTS];
+	int ms = sleep_ms(a), n;
+
+	if (mailbox_may_sleep(&a->mb)) {
+		rcu_sleep();
+		n = epoll_wait(a->ep, events, EVENTS, ms);
+		rcu_wake();
+		mailbox_woken(&a->mb);
+	} else {
+		n = epoll_wait(a->ep, events, EVENTS, 0);
+	}
+	a->now = clock_mono_ms();
+	for (int i = 0; i < n; i++) {
+		struct watch *w = events[i].data.ptr;
+
+		w->ready(a, w, events[i].events);
+	}
+	take_letters(a);
+	look_at_time(a);
+	resume_links(a);
+	dispatch_tray_post(&a->shards);
+	out_flush(a->out);
+	reap(a);
+	rcu_quiet();
+}
+
+/* The end: whatever is left after finish_ms is not going to be read by anybody. */
+static void close_links(struct acceptor *a)
+{
+	while (a->links)
+		link_lost(a->links, "it did not read in time");
+	reap(a);
+}
+
+void *acceptor_run(void *arg)
+{
+	struct acceptor *a = arg;
+
+	rcu_thread_start();
+	xml_thread_init();
+	a->now = clock_mono_ms();
+	for (uint32_t i = 0; a->index == 0 && i < a->io->cfg.nlistens; i++)
+		acceptor_watch(a, &a->io->listeners[i].watch, EPOLLIN);
+	if (a->index == 0 && a->io->cfg.router.ip) {
+		a->dial.left = a->io->cfg.router.retry_init;
+		dial_now(a);
+	}
+	while (a->phase != PHASE_FINISH || (a->links && a->now < a->finish_by))
+		turn(a);
+	close_links(a);
+	/* A link may have asked in its last moments; its letter holds a reference. */
+	take_letters(a);
+	reap(a);
+	rcu_thread_end();
+	return NULL;
+}

@@ -1,0 +1,287 @@
+/* bind.c - names that components bind here, and who is told of them.
+ * Threads: a link's acceptor; io->binding is held over each change together with its telling, so that nobody hears of a name's end
+ * before its beginning.
+ * Owns: struct bound, until the name is unbound.
+ * Source: the answers of jabberd2's router.
+ */
+#include <stdlib.h>
+
+#include "io/link.h"
+#include "shardsm/log.h"
+
+struct telling {
+	struct acceptor *a;
+	const struct outbox *except;
+	struct span advert, last; /* last: the name told before, several binders come one after the other */
+	const struct io *io;
+	struct link *to;
+	struct outbox *seen[64];  /* beyond that somebody is told twice, which does no harm */
+	uint32_t n;
+};
+
+static void put_advert(struct buf *b, struct span name, bool here)
+{
+	buf_str(b, "<presence xmlns='" NS_COMPONENT "'");
+	buf_attr(b, "from", name);
+	buf_str(b, here ? "/>" : " type='unavailable'/>");
+}
+
+static void tell_one(struct span name, unsigned flags, struct outbox *ob, void *arg)
+{
+	struct telling *t = arg;
+
+	(void)name;
+	(void)flags;
+	if (ob == t->except || ob->accept)
+		return;
+	for (uint32_t i = 0; i < t->n; i++) {
+		if (t->seen[i] == ob)
+			return;
+	}
+	if (t->n < sizeof t->seen / sizeof *t->seen)
+		t->seen[t->n++] = ob;
+	if (!out_put(t->a->out, ob, t->advert))
+		log_limited(LOG_LEVEL_ERROR, "%s: was not told of a component (out of memory)", ob->name);
+}
+
+/* Everyone but the link itself. */
+static void tell_components(struct link *link, struct span name, bool here)
+{
+	struct telling t = { .a = link->home, .except = &link->ob };
+	struct buf b;
+
+	buf_init(&b);
+	put_advert(&b, name, here);
+	t.advert = buf_span(&b);
+	if (!b.failed)
+		names_each_rcu(link->home->io->cfg.names, tell_one, &t);
+	buf_free(&b);
+}
+
+static void greet_name(struct link *link, struct span name)
+{
+	struct buf b;
+
+	buf_init(&b);
+	put_advert(&b, name, true);
+	if (!b.failed)
+		link_send(link, buf_span(&b));
+	buf_free(&b);
+}
+
+static void greet_one(struct span name, unsigned flags, struct outbox *ob, void *arg)
+{
+	struct telling *t = arg;
+
+	(void)flags;
+	if (ob == &t->to->ob || span_eq(name, t->last))
+		return;
+	t->last = name;
+	greet_name(t->to, name);
+}
+
+/* Who binds its first name is told of everyone there, ourselves first. */
+static void greet(struct link *link)
+{
+	const struct io_config *cfg = &link->home->io->cfg;
+	struct telling t = { .to = link };
+
+	if (link->told)
+		return;
+	link->told = true;
+	pthread_mutex_lock(&link->home->io->binding);
+	greet_name(link, cfg->id);
+	for (uint32_t i = 0; i < cfg->ndomains; i++) {
+		if (!span_eq(cfg->domains[i], cfg->id))
+			greet_name(link, cfg->domains[i]);
+	}
+	names_each_rcu(cfg->names, greet_one, &t);
+	out_flush(link->home->out);
+	pthread_mutex_unlock(&link->home->io->binding);
+}
+
+static void bound_free(const struct io *io, struct bound *b)
+{
+	if (b)
+		peer_letters_free(io, &b->gone);
+	free(b);
+}
+
+static struct bound *bound_new(const struct io *io, struct span name)
+{
+	struct bound *b = calloc(1, sizeof *b + name.n);
+
+	if (!b)
+		return NULL;
+	b->name_len = name.n;
+	memcpy(b->name, name.p, name.n);
+	b->gone = peer_letters_new(io, name);
+	if (!b->gone) {
+		free(b);
+		return NULL;
+	}
+	return b;
+}
+
+/* Under io->binding. */
+static int bind_locked(struct link *link, struct bound *b, struct peer_gone **here, unsigned flags)
+{
+	struct acceptor *a = link->home;
+	struct span name = span_of(b->name, b->name_len);
+
+	if (io_serves(a->io, name))
+		return 409;
+	switch (names_bind(a->io->cfg.names, name, flags, &link->ob)) {
+	case NAMES_TAKEN:
+		return 409;
+	case NAMES_NO_MEMORY:
+		return 500;
+	case NAMES_OK:
+		break;
+	}
+	b->next = link->names;
+	link->names = b;
+	tell_components(link, name, true);
+	if (a->phase == PHASE_RUN) {
+		peer_letters_aim(a->io, here, LETTER_PEER_HERE, link);
+		acceptor_tell_shards(a, here);
+	}
+	out_flush(a->out);
+	return 0;
+}
+
+int bind_name(struct link *link, struct span name, unsigned flags)
+{
+	struct io *io = link->home->io;
+	struct bound *b = bound_new(io, name);
+	struct peer_gone **here = peer_letters_new(io, name);
+	int code = 500;
+
+	if (b && here) {
+		pthread_mutex_lock(&io->binding);
+		code = bind_locked(link, b, here, flags);
+		pthread_mutex_unlock(&io->binding);
+	}
+	peer_letters_free(io, &here);
+	if (code) {
+		bound_free(io, b);
+		log_limited(LOG_LEVEL_NOTICE, "%s tried to bind '" SPAN_FMT "' (%d)", link->ob.name, SPAN_ARG(name), code);
+		return code;
+	}
+	if (flags & NAME_DEFAULT)
+		log_notice("[" SPAN_FMT "] set as default route", SPAN_ARG(name));
+	if (flags & NAME_LOG)
+		log_notice("[" SPAN_FMT "] set as log sink", SPAN_ARG(name));
+	log_notice("[" SPAN_FMT "] online (bound to %s)", SPAN_ARG(name), link->ob.name);
+	return 0;
+}
+
+static void answer(struct link *link, const char *element, bool multi, int code)
+{
+	struct buf b;
+
+	buf_init(&b);
+	buf_fmt(&b, "<%s xmlns='" NS_COMPONENT "'%s", element, multi ? " multi='to'" : "");
+	if (code)
+		buf_fmt(&b, " error='%d'", code);
+	buf_str(&b, "/>");
+	if (!b.failed)
+		link_send(link, buf_span(&b));
+	buf_free(&b);
+}
+
+void bind_request(struct link *link, const char *frame, const struct route *route)
+{
+	unsigned flags = 0;
+	char room[JID_MAX + 1];
+	struct jid jid;
+	int code = 400;
+
+	flags |= route->flags & ROUTE_MULTI ? NAME_MULTI : 0;
+	flags |= route->flags & ROUTE_DEFAULT ? NAME_DEFAULT : 0;
+	flags |= route->flags & ROUTE_LOG ? NAME_LOG : 0;
+	if (jid_prep(&jid, slice_of(frame, route->name), room) && jid.node_len == 0 && !jid_has_resource(&jid))
+		code = bind_name(link, jid_domain(&jid), flags);
+	answer(link, "bind", flags & NAME_MULTI, code);
+	if (code == 0)
+		greet(link);
+}
+
+/* Under io->binding. Takes b, which is off the link's list. */
+static void unbind_locked(struct link *link, struct bound *b)
+{
+	struct acceptor *a = link->home;
+	struct span name = span_of(b->name, b->name_len);
+
+	link->from_len = 0;
+	names_unbind(a->io->cfg.names, name, &link->ob);
+	if (!names_find_rcu(a->io->cfg.names, name, NULL)) {
+		log_notice("[" SPAN_FMT "] offline", SPAN_ARG(name));
+		tell_components(link, name, false);
+	}
+	if (a->phase == PHASE_RUN) {
+		peer_letters_aim(a->io, b->gone, LETTER_PEER_GONE, link);
+		acceptor_tell_shards(a, b->gone);
+	}
+	out_flush(a->out);
+	bound_free(a->io, b);
+}
+
+void bind_undo(struct link *link, const char *frame, const struct route *route)
+{
+	char room[JID_MAX + 1];
+	struct jid jid;
+	int code = 404;
+
+	if (!jid_prep(&jid, slice_of(frame, route->name), room)) {
+		answer(link, "unbind", false, 400);
+		return;
+	}
+	pthread_mutex_lock(&link->home->io->binding);
+	for (struct bound **at = &link->names; *at; at = &(*at)->next) {
+		struct bound *b = *at;
+
+		if (span_eq(span_of(b->name, b->name_len), jid_full(&jid))) {
+			*at = b->next;
+			unbind_locked(link, b);
+			code = 0;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&link->home->io->binding);
+	answer(link, "unbind", false, code);
+}
+
+void bind_forget(struct link *link)
+{
+	if (!link->names)
+		return;
+	pthread_mutex_lock(&link->home->io->binding);
+	while (link->names) {
+		struct bound *b = link->names;
+
+		link->names = b->next;
+		unbind_locked(link, b);
+	}
+	pthread_mutex_unlock(&link->home->io->binding);
+}
+
+void bind_advert(struct link *link, const char *frame, const struct route *route)
+{
+	struct acceptor *a = link->home;
+	struct span name = slice_of(frame, route->from);
+	bool gone = span_is(slice_of(frame, route->stanza_type), "unavailable");
+	struct peer_gone **letters;
+
+	if (name.n == 0 || io_serves(a->io, name) || a->phase != PHASE_RUN)
+		return;
+	letters = peer_letters_new(a->io, name);
+	if (!letters) {
+		/* A component whose end went unheard would leave its sessions behind; losing the link ends them too. */
+		link_lost(link, "out of memory");
+		return;
+	}
+	peer_letters_aim(a->io, letters, gone ? LETTER_PEER_GONE : LETTER_PEER_HERE, link);
+	acceptor_tell_shards(a, letters);
+	peer_letters_free(a->io, &letters);
+}

@@ -1,0 +1,113 @@
+/* component.c - XEP-0114 components: the handshake, and their stanzas without <route>.
+ * Threads: the link's acceptor.
+ * Owns: nothing.
+ * Source: XEP-0114.
+ */
+#include <openssl/sha.h>
+#include <stdio.h>
+
+#include "io/link.h"
+#include "shardsm/hash.h"
+#include "shardsm/log.h"
+
+bool component_handshake_good(const struct link *link, struct span digest_hex)
+{
+	unsigned char digest[SHA_DIGEST_LENGTH];
+	char hex[2 * SHA_DIGEST_LENGTH + 1];
+	struct buf b;
+
+	if (!link->stream_id[0] || digest_hex.n != sizeof hex - 1)
+		return false;
+	buf_init(&b);
+	buf_str(&b, link->stream_id);
+	buf_str(&b, link->listen->secret);
+	if (b.failed) {
+		buf_free(&b);
+		return false;
+	}
+	SHA1((const unsigned char *)b.p, b.n, digest);
+	buf_free(&b);
+	for (size_t i = 0; i < sizeof digest; i++)
+		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+	return hash_equal_secret(span_of(hex, sizeof hex - 1), digest_hex);
+}
+
+void component_online(struct link *link)
+{
+	struct acceptor *a = link->home;
+	struct span name = span_str(link->peer);
+
+	/* Before the name is bound, so that no stanza gets ahead of it; after a look, so that it is not said to one who loses. */
+	if (!io_serves(a->io, name) && !names_find_rcu(a->io->cfg.names, name, NULL)) {
+		link_send(link, SPAN("<handshake/>"));
+		out_flush(a->out);
+		link->scanner.limits = a->io->cfg.limits;
+		link->scanner.mxml = a->io->cfg.route_mxml;
+		link_online(link);
+		log_notice("%s authenticated as " SPAN_FMT, link->ob.name, SPAN_ARG(name));
+		if (bind_name(link, name, 0) == 0)
+			return;
+	}
+	link_end(link, "conflict", "the name that it wants is bound already");
+}
+
+/* A jabberd2 component wants a route around it, a XEP-0114 one none. */
+void component_send(struct transit *t, struct outbox *to)
+{
+	bool bare = t->route->element == EL_STANZA;
+	struct span tag = slice_of(t->frame, t->route->tag);
+	struct jid jid;
+	char room[JID_MAX + 1];
+	struct buf b;
+
+	if (!bare && !to->accept) {
+		if (!out_put(t->link->home->out, to, span_of(t->frame, t->route->len)))
+			log_limited(LOG_LEVEL_ERROR, "%s: a packet was lost (out of memory)", to->name);
+		return;
+	}
+	/* Another namespace can only be given to a stanza that has its own by default. */
+	if (t->route->payload > PL_IQ || t->route->payload == PL_NONE || memchr(tag.p, ':', tag.n)) {
+		if (!bare)
+			rewrite_bounce(t, 400);
+		return;
+	}
+	buf_init(&b);
+	if (bare && !to->accept) {
+		if (!jid_prep(&jid, slice_of(t->frame, t->route->stanza_to), room))
+			return;
+		buf_str(&b, "<route xmlns='" NS_COMPONENT "'");
+		buf_attr(&b, "to", jid_domain(&jid));
+		buf_attr(&b, "from", span_str(t->link->peer));
+		buf_str(&b, ">");
+		rewrite_stanza(&b, t->frame, t->route, NS_CLIENT);
+		buf_str(&b, "</route>");
+	} else {
+		rewrite_stanza(&b, t->frame, t->route, NULL);
+	}
+	rewrite_send(t, to, &b);
+}
+
+bool component_stanza(struct transit *t)
+{
+	struct link *link = t->link;
+	char room[JID_MAX + 1];
+	struct outbox *ob;
+	struct jid jid;
+
+	if (!jid_prep(&jid, slice_of(t->frame, t->route->stanza_from), room) || !span_is(jid_domain(&jid), link->peer)) {
+		link_end(link, "invalid-from", "it sent a stanza from a domain that is not its own");
+		return true;
+	}
+	if (!jid_prep(&jid, slice_of(t->frame, t->route->stanza_to), room)) {
+		rewrite_refuse(t, SE_JID_MALFORMED);
+		return true;
+	}
+	if (io_serves(link->home->io, jid_domain(&jid)))
+		return forward_to_shard(t);
+	ob = forward_find_rcu(t, jid_domain(&jid), &jid);
+	if (ob)
+		component_send(t, ob);
+	else
+		rewrite_refuse(t, SE_REMOTE_SERVER_NOT_FOUND);
+	return true;
+}

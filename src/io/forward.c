@@ -1,0 +1,272 @@
+/* forward.c - where each frame of a link goes: to a shard, to another component, back, or nowhere.
+ * Threads: the link's acceptor.
+ * Owns: nothing.
+ * Source: the answers of jabberd2's router to the same frames.
+ */
+#include "io/link.h"
+#include "shardsm/log.h"
+
+bool forward_to_shard(struct transit *t)
+{
+	struct acceptor *a = t->link->home;
+	struct packet p = { .stage = STAGE_IN, .link = &t->link->ob, .frame = t->frame, .route = *t->route };
+	struct jid_room room;
+	uint32_t shard = classify(a->io, &p, &room);
+
+	if (shard == SHARD_NONE) {
+		log_debug("%s: a route without a stanza was dropped", t->link->ob.name);
+		return true;
+	}
+	if (mailbox_load(a->io->cfg.shards[shard]) > a->io->cfg.shard_bytes) {
+		t->wait = shard;
+		return false;
+	}
+	if (!tray_packet(&a->shards, shard, &p))
+		log_limited(LOG_LEVEL_ERROR, "%s: a packet was lost (out of memory)", t->link->ob.name);
+	return true;
+}
+
+/* A name as it stands, or what stringprep makes of it. */
+static struct span name_of(struct span text, char room[static JID_MAX + 1])
+{
+	struct jid jid;
+
+	return jid_prep(&jid, text, room) ? jid_domain(&jid) : (struct span){ 0 };
+}
+
+static bool from_is_bound(struct link *link, struct span from)
+{
+	const struct names *names = link->home->io->cfg.names;
+	char room[JID_MAX + 1];
+
+	if (link->from_len && span_eq(from, span_of(link->from, link->from_len)))
+		return true;
+	if (names_bound_by_rcu(names, from, &link->ob)) {
+		link->from_len = from.n <= sizeof link->from ? from.n : 0;
+		memcpy(link->from, from.p, link->from_len);
+		return true;
+	}
+	from = name_of(from, room);
+	return from.n && names_bound_by_rcu(names, from, &link->ob);
+}
+
+struct log_copy {
+	struct transit *t;
+	struct buf b;
+};
+
+static void log_one(struct outbox *ob, void *arg)
+{
+	struct log_copy *copy = arg;
+
+	if (!ob->accept && !copy->b.failed)
+		(void)!out_put(copy->t->link->home->out, ob, buf_span(&copy->b));
+}
+
+/* Log sinks get a copy of every route that was let in. */
+static void copy_to_logs(struct transit *t)
+{
+	const struct names *names = t->link->home->io->cfg.names;
+	struct log_copy copy = { .t = t };
+
+	if (likely(!names_have_logs_rcu(names)))
+		return;
+	buf_init(&copy.b);
+	rewrite_route(&copy.b, t, "type", " type='log'");
+	names_logs_rcu(names, log_one, &copy);
+	buf_free(&copy.b);
+}
+
+struct outbox *forward_find_rcu(const struct transit *t, struct span name, const struct jid *to)
+{
+	const struct names *names = t->link->home->io->cfg.names;
+	struct outbox *ob = names_find_rcu(names, name, to);
+
+	if (ob)
+		return ob;
+	ob = names_default_rcu(names);
+	return ob == &t->link->ob ? NULL : ob;
+}
+
+/* To another component. */
+static void elsewhere(struct transit *t, struct span name)
+{
+	struct span to = slice_of(t->frame, t->route->stanza_to.len ? t->route->stanza_to : t->route->target);
+	char room[JID_MAX + 1];
+	struct outbox *ob;
+	struct jid jid;
+
+	if (t->route->error) /* never an error for an error; jabberd2's router lets none pass */
+		return;
+	if (to.n == 0 || !jid_prep(&jid, to, room))
+		jid.s = NULL;
+	ob = forward_find_rcu(t, name, &jid);
+	if (ob)
+		component_send(t, ob);
+	else
+		rewrite_bounce(t, 404);
+}
+
+struct broadcast {
+	struct transit *t;
+	struct outbox *seen[64];
+	uint32_t n;
+};
+
+static void broadcast_one(struct span name, unsigned flags, struct outbox *ob, void *arg)
+{
+	struct broadcast *b = arg;
+
+	(void)name;
+	(void)flags;
+	if (ob == &b->t->link->ob || ob->accept)
+		return;
+	for (uint32_t i = 0; i < b->n; i++) {
+		if (b->seen[i] == ob)
+			return;
+	}
+	if (b->n < sizeof b->seen / sizeof *b->seen)
+		b->seen[b->n++] = ob;
+	(void)!out_put(b->t->link->home->out, ob, span_of(b->t->frame, b->t->route->len));
+}
+
+/* From a component: what a router checks before it routes. */
+static bool route_in(struct transit *t)
+{
+	struct link *link = t->link;
+	struct span from = slice_of(t->frame, t->route->from), to = slice_of(t->frame, t->route->to);
+	char room[JID_MAX + 1];
+
+	if (t->route->type == RT_LOG || t->route->type == RT_OTHER)
+		return true;
+	if (from.n == 0) {
+		rewrite_bounce(t, 400);
+		return true;
+	}
+	if (!from_is_bound(link, from)) {
+		log_limited(LOG_LEVEL_NOTICE, "%s tried to send a packet from '" SPAN_FMT "', but that name is not bound to this component",
+			link->ob.name, SPAN_ARG(from));
+		rewrite_bounce(t, 401);
+		return true;
+	}
+	if (t->route->type == RT_BROADCAST) {
+		struct broadcast all = { .t = t };
+
+		copy_to_logs(t);
+		names_each_rcu(link->home->io->cfg.names, broadcast_one, &all);
+		return true;
+	}
+	if (!io_serves(link->home->io, to) && !names_find_rcu(link->home->io->cfg.names, to, NULL))
+		to = name_of(to, room);
+	if (to.n == 0) {
+		rewrite_bounce(t, 400);
+		return true;
+	}
+	if (io_serves(link->home->io, to)) {
+		if (!forward_to_shard(t))
+			return false;
+		copy_to_logs(t);
+		return true;
+	}
+	copy_to_logs(t);
+	elsewhere(t, to);
+	return true;
+}
+
+static bool route_frame(struct transit *t)
+{
+	if (!t->link->router)
+		return route_in(t);
+	/* The router sends us what is ours, and what comes back to us; a bounce still has the address that we gave it. */
+	return t->route->type != RT_UNICAST || forward_to_shard(t);
+}
+
+static void refused(struct transit *t)
+{
+	struct link *link = t->link;
+
+	log_limited(LOG_LEVEL_WARNING, "%s: a frame was dropped (%s)", link->ob.name, link->scanner.error ? link->scanner.error : "refused");
+	rewrite_refuse(t, SE_POLICY_VIOLATION);
+}
+
+/* On the router's link, and on a jabberd2 component's. */
+static bool frame_component(struct transit *t)
+{
+	struct link *link = t->link;
+
+	switch (t->route->element) {
+	case EL_ROUTE:
+		return route_frame(t);
+	case EL_ADVERT:
+		if (link->router)
+			bind_advert(link, t->frame, t->route);
+		break;
+	case EL_BIND:
+		if (link->router)
+			dial_bound(link, t->route);
+		else
+			bind_request(link, t->frame, t->route);
+		break;
+	case EL_UNBIND:
+		if (!link->router)
+			bind_undo(link, t->frame, t->route);
+		break;
+	case EL_THROTTLE:
+		if (!link->router)
+			link_send(link, SPAN("<throttle xmlns='" NS_COMPONENT "'/>"));
+		break;
+	case EL_REFUSED:
+		refused(t);
+		break;
+	case EL_OTHER:
+		stream_other(link, t->frame, t->route);
+		break;
+	default:
+		break;
+	}
+	return true;
+}
+
+/* A XEP-0114 component has stanzas and nothing else. */
+static bool frame_accept(struct transit *t)
+{
+	switch (t->route->element) {
+	case EL_STANZA:
+		return component_stanza(t);
+	case EL_REFUSED:
+		refused(t);
+		break;
+	case EL_OTHER:
+		stream_other(t->link, t->frame, t->route);
+		break;
+	default:
+		break;
+	}
+	return true;
+}
+
+bool forward_frame(struct link *link, const char *frame, const struct route *route)
+{
+	struct transit t = { .link = link, .frame = frame, .route = route };
+	struct scratch_frame room;
+	struct route read;
+
+	if (unlikely(route->flags & ROUTE_ODD)) {
+		read = *route;
+		if (!acceptor_scratch(link->home, route->len, &room)) {
+			log_limited(LOG_LEVEL_ERROR, "%s: a packet was lost (out of memory)", link->ob.name);
+			return true;
+		}
+		memcpy(room.frame, frame, route->len);
+		if (!route_mxml(&read, room.frame, room.extra, room.extra_cap)) {
+			log_limited(LOG_LEVEL_ERROR, "%s: a packet was lost (mini-XML could not read it)", link->ob.name);
+			return true;
+		}
+		t.frame = room.frame;
+		t.route = &read;
+	}
+	if (likely(link->ob.accept ? frame_accept(&t) : frame_component(&t)))
+		return true;
+	link_pause(link, t.wait, frame, route);
+	return false;
+}

@@ -1,0 +1,408 @@
+/* link.c - one component stream: its socket, its buffer, its end.
+ * Threads: its acceptor's; ops (write, arm, overflow, free) run on whatever thread uses the outbox.
+ * Owns: struct link, freed with the last reference on its outbox. The socket is closed then and not before: while somebody
+ * may still be in write() its number must not become another connection's.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "io/link.h"
+#include "shardsm/log.h"
+#include "shardsm/rcu.h"
+
+#define LOGIN_MS 10000
+#define LOGIN_BYTES (16u * 1024)   /* the buffer of a link that has not logged in; it is the limit of its frames too */
+#define READ_BYTES (256u * 1024)   /* a read at most; larger only for a larger frame */
+#define CLOSING_MS 5000            /* our last words, and the peer's */
+#define FAREWELL_MS 200            /* the same when we stop, and all of ours has been sent */
+
+/* The one place where bytes leave. */
+static ssize_t link_write(struct outbox *ob, const struct iovec *iov, int n)
+{
+	struct link *link = caa_container_of(ob, struct link, ob);
+	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n };
+	ssize_t done;
+
+	do {
+		done = sendmsg(link->watch.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	} while (done < 0 && errno == EINTR);
+	if (done < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS))
+		return 0;
+	return done;
+}
+
+/* The one place where bytes come in. 0: the end, -1: errno. */
+static ssize_t link_recv(struct link *link, char *to, size_t n)
+{
+	ssize_t got;
+
+	do {
+		got = recv(link->watch.fd, to, n, MSG_DONTWAIT);
+	} while (got < 0 && errno == EINTR);
+	return got;
+}
+
+static void link_ask(struct outbox *ob, uint32_t what)
+{
+	struct link *link = caa_container_of(ob, struct link, ob);
+	struct letter *letter = &link->letter;
+
+	if (atomic_fetch_or(&link->asks, what) != 0)
+		return;
+	outbox_ref(ob); /* the letter's */
+	letter->kind = LETTER_LINK;
+	mailbox_post(&link->home->mb, &letter);
+}
+
+static void link_arm(struct outbox *ob) { link_ask(ob, ASK_WRITABLE); }
+static void link_overflow(struct outbox *ob) { link_ask(ob, ASK_CLOSE); }
+
+static void link_free(struct outbox *ob)
+{
+	struct link *link = caa_container_of(ob, struct link, ob);
+
+	if (link->watch.fd >= 0)
+		close(link->watch.fd);
+	free(link->peer);
+	free(link);
+}
+
+static const struct outbox_ops link_ops = { link_write, link_arm, link_overflow, link_free };
+
+static void link_name(struct link *link, struct span name)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof peer;
+	char host[46];
+
+	if (name.n || getpeername(link->watch.fd, (struct sockaddr *)&peer, &len) != 0) {
+		snprintf(link->ob.name, sizeof link->ob.name, SPAN_FMT, SPAN_ARG(name));
+		return;
+	}
+	if (peer.ss_family == AF_INET6)
+		inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&peer)->sin6_addr, host, sizeof host);
+	else
+		inet_ntop(AF_INET, &((struct sockaddr_in *)&peer)->sin_addr, host, sizeof host);
+	snprintf(link->ob.name, sizeof link->ob.name, "[%s, port=%u]", host,
+		(unsigned)ntohs(peer.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&peer)->sin6_port : ((struct sockaddr_in *)&peer)->sin_port));
+}
+
+struct link *link_new(struct acceptor *a, int fd, struct span name)
+{
+	struct route_limits limits = a->io->cfg.limits;
+	struct link *link = calloc(1, sizeof *link);
+
+	if (link) {
+		link->in = malloc(LOGIN_BYTES);
+		link->gone = peer_letters_new(a->io, (struct span){ 0 });
+	}
+	if (!link || !link->in || !link->gone) {
+		log_limited(LOG_LEVEL_ERROR, "a connection was dropped (out of memory)");
+		if (link) {
+			free(link->in);
+			peer_letters_free(a->io, &link->gone);
+		}
+		free(link);
+		close(fd);
+		return NULL;
+	}
+	outbox_init(&link->ob, &link_ops, a->io->cfg.link_bytes);
+	link->home = a;
+	link->in_cap = LOGIN_BYTES;
+	link->watch = (struct watch){ .ready = link_ready, .fd = fd };
+	link_name(link, name);
+	if (limits.frame_bytes > LOGIN_BYTES / 2)
+		limits.frame_bytes = LOGIN_BYTES / 2;
+	route_scanner_init(&link->scanner, &limits);
+	link->deadline = a->now + LOGIN_MS;
+	link->next = a->links;
+	link->at = &a->links;
+	if (a->links)
+		a->links->at = &link->next;
+	a->links = link;
+	acceptor_watch(a, &link->watch, EPOLLIN);
+	return link;
+}
+
+void link_send(struct link *link, struct span bytes)
+{
+	if (!out_put(link->home->out, &link->ob, bytes))
+		link_ask(&link->ob, ASK_CLOSE);
+}
+
+static void no_stranger(struct link *link)
+{
+	if (link->counted)
+		atomic_fetch_sub_explicit(&link->home->io->strangers, 1, memory_order_relaxed);
+	link->counted = false;
+}
+
+void link_online(struct link *link)
+{
+	link->stage = LINK_ONLINE;
+	link->known = true;
+	link->deadline = 0;
+	no_stranger(link);
+	digest_free(&link->digest);
+}
+
+bool link_drained(const struct link *link)
+{
+	return atomic_load_explicit(&((struct link *)(uintptr_t)link)->ob.queued, memory_order_relaxed) == 0;
+}
+
+static void watch_change(struct link *link, uint32_t set, uint32_t clear)
+{
+	/* EPOLLHUP is reported anyhow; naming it keeps the mask from becoming empty, which would take the socket out. */
+	uint32_t events = (link->watch.events | set | EPOLLHUP) & ~clear;
+
+	acceptor_watch(link->home, &link->watch, events);
+}
+
+void link_stop_reading(struct link *link)
+{
+	link->held = false;
+	watch_change(link, 0, EPOLLIN);
+}
+
+/* Takes what was gone to the shards and to the other components. Once. */
+static void link_forget(struct link *link)
+{
+	struct acceptor *a = link->home;
+
+	if (link->held) {
+		link->held = false;
+		a->paused--;
+	}
+	no_stranger(link);
+	if (link->router) {
+		names_set_router(a->io->cfg.names, NULL);
+	} else {
+		bind_forget(link);
+	}
+	if (a->phase == PHASE_RUN && link->known) {
+		peer_letters_aim(a->io, link->gone, LETTER_PEER_GONE, link);
+		acceptor_tell_shards(a, link->gone);
+	}
+	peer_letters_free(a->io, &link->gone);
+}
+
+void link_lost(struct link *link, const char *why)
+{
+	struct acceptor *a = link->home;
+	enum link_stage was = link->stage;
+
+	if (was == LINK_CLOSED)
+		return;
+	if (was != LINK_CLOSING) {
+		link_forget(link);
+		if (!link->router)
+			log_notice("%s disconnect%s%s%s", link->ob.name, why ? " (" : "", why ? why : "", why ? ")" : "");
+	}
+	link->stage = LINK_CLOSED;
+	acceptor_watch(a, &link->watch, 0);
+	outbox_close(&link->ob);
+	shutdown(link->watch.fd, SHUT_RDWR);
+	*link->at = link->next;
+	if (link->next)
+		link->next->at = link->at;
+	link->next = a->dead;
+	a->dead = link;
+	digest_free(&link->digest);
+	if (link->router)
+		dial_lost(a, link, why);
+}
+
+/* Closing: when everything is with the kernel the write side ends, and the peer gets its time to read and to close; closing at once
+ * with unread bytes of its in our buffer would reset the connection, and our last words with it. */
+static void link_closing(struct link *link)
+{
+	if (link->stage != LINK_CLOSING || !link_drained(link))
+		return;
+	shutdown(link->watch.fd, SHUT_WR);
+	watch_change(link, EPOLLIN, 0);
+	if (link->home->phase == PHASE_FINISH)
+		link->deadline = link->home->now + FAREWELL_MS;
+}
+
+void link_end(struct link *link, const char *condition, const char *why)
+{
+	struct acceptor *a = link->home;
+
+	if (!link_alive(link)) {
+		link_closing(link);
+		return;
+	}
+	if (why && !link->router)
+		log_limited(LOG_LEVEL_NOTICE, "%s closed: %s", link->ob.name, why);
+	if (link->stage == OUT_CONNECT) {
+		link_lost(link, why);
+		return;
+	}
+	stream_error(link, condition, why);
+	link_send(link, SPAN("</stream:stream>"));
+	link_forget(link);
+	link->stage = LINK_CLOSING;
+	link->in_off = link->in_len = 0;
+	link->deadline = a->now + CLOSING_MS;
+	watch_change(link, 0, EPOLLIN);
+	out_flush(a->out);
+	link_closing(link);
+}
+
+void link_asked(struct link *link)
+{
+	uint32_t asks = atomic_exchange(&link->asks, 0);
+	struct outbox *ob = &link->ob;
+
+	if (link->stage != LINK_CLOSED) {
+		if (asks & ASK_CLOSE)
+			link_lost(link, "it does not read what is sent to it, or there is no memory to send");
+		else
+			watch_change(link, EPOLLOUT, 0);
+	}
+	outbox_unref(&ob);
+}
+
+void link_pause(struct link *link, uint32_t shard, const char *frame, const struct route *route)
+{
+	link->held = true;
+	link->held_shard = shard;
+	link->held_route = *route;
+	link->held_off = (uint32_t)(frame - link->in);
+	link->home->paused++;
+	watch_change(link, 0, EPOLLIN);
+}
+
+void link_resume(struct link *link)
+{
+	const struct route route = link->held_route;
+
+	link->held = false;
+	link->home->paused--;
+	if (!forward_frame(link, link->in + link->held_off, &route))
+		return;
+	link_pump(link);
+	if (link_alive(link) && !link->held)
+		watch_change(link, EPOLLIN, 0);
+}
+
+/* The frame or header before in_off. */
+static bool link_frame(struct link *link, const struct route *route)
+{
+	const char *frame = link->in + link->in_off - route->len;
+
+	if (link->stage == LINK_ONLINE)
+		return forward_frame(link, frame, route);
+	stream_frame(link, frame, route);
+	return true;
+}
+
+void link_pump(struct link *link)
+{
+	struct route route;
+
+	while (link_alive(link) && !link->held && link->in_off < link->in_len) {
+		size_t used = 0;
+		const char *at = link->in + link->in_off;
+		enum route_result r = route_next(&link->scanner, at, link->in_len - link->in_off, &route, &used);
+
+		link->in_off += (uint32_t)used;
+		switch (r) {
+		case ROUTE_MORE:
+			return;
+		case ROUTE_OK:
+			if (!link_frame(link, &route))
+				return;
+			break;
+		case ROUTE_HEADER:
+			stream_header(link, at, used);
+			break;
+		case ROUTE_CLOSE:
+			if (link->router)
+				link_lost(link, "the router ended the stream");
+			else
+				link_end(link, NULL, NULL);
+			return;
+		case ROUTE_BAD:
+			link_end(link, link->scanner.condition, link->scanner.error);
+			return;
+		}
+	}
+}
+
+/* Room for more bytes behind in_len; what was worked off goes. False: no memory, or more than may be. */
+static bool link_room(struct link *link)
+{
+	uint32_t most = link->stage == LINK_ONLINE ? link->home->io->cfg.limits.frame_bytes + READ_BYTES : LOGIN_BYTES;
+	uint32_t left = link->in_len - link->in_off, cap = link->in_cap;
+
+	if (link->in_off) {
+		memmove(link->in, link->in + link->in_off, left);
+		link->in_off = 0;
+		link->in_len = left;
+	}
+	if (link->stage == LINK_ONLINE && cap < READ_BYTES)
+		cap = READ_BYTES;
+	else if (left == 0 && cap > READ_BYTES)
+		cap = READ_BYTES;
+	else if (cap - left < cap / 4 && cap < most)
+		cap = cap * 2 < most ? cap * 2 : most;
+	if (cap != link->in_cap) {
+		char *p = realloc(link->in, cap);
+
+		if (!p)
+			return false;
+		link->in = p;
+		link->in_cap = cap;
+	}
+	return link->in_cap > link->in_len;
+}
+
+static void link_readable(struct link *link)
+{
+	ssize_t n;
+
+	if (!link_room(link)) {
+		link_end(link, "policy-violation", "more bytes than a frame may have");
+		return;
+	}
+	n = link_recv(link, link->in + link->in_len, link->in_cap - link->in_len);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return;
+	if (n <= 0) {
+		link_lost(link, n < 0 ? strerror(errno) : NULL);
+		return;
+	}
+	if (link->stage == LINK_CLOSING)
+		return;
+	link->in_len += (uint32_t)n;
+	link_pump(link);
+}
+
+void link_ready(struct acceptor *a, struct watch *w, uint32_t events)
+{
+	struct link *link = caa_container_of(w, struct link, watch);
+
+	(void)a;
+	if (link->stage == LINK_CLOSED)
+		return;
+	if (link->stage == OUT_CONNECT) {
+		dial_connected(link);
+		return;
+	}
+	if (events & EPOLLOUT) {
+		watch_change(link, 0, EPOLLOUT);
+		outbox_writable(&link->ob);
+		link_closing(link);
+	}
+	if (link->stage != LINK_CLOSED && (events & EPOLLIN) && (w->events & EPOLLIN))
+		link_readable(link);
+	else if (link->stage != LINK_CLOSED && (events & (EPOLLHUP | EPOLLERR)))
+		link_lost(link, "connection lost");
+}

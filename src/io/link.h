@@ -1,0 +1,251 @@
+/* link.h - links, the acceptors that run them, and what the files of this room call in each other.
+ * Threads: everything in a link but its outbox belongs to its acceptor; struct io is fixed after io_start() but for what is said.
+ * Owns: an acceptor owns its links by one reference each; a link is freed, and its socket closed, with the last reference on its
+ * outbox, by whatever thread drops it.
+ */
+#ifndef IO_LINK_H
+#define IO_LINK_H
+
+#include <pthread.h>
+#include <semaphore.h>
+
+#include "shardsm/buf.h"
+#include "shardsm/io.h"
+#include "shardsm/packet.h"
+#include "shardsm/stanza_error.h"
+
+struct acceptor;
+struct digest;
+struct gsasl_digests;
+
+/* What epoll hands back. */
+struct watch {
+	void (*ready)(struct acceptor *a, struct watch *w, uint32_t events);
+	int fd;
+	uint32_t events; /* asked for now */
+};
+
+enum link_stage {
+	/* a component dialled us */
+	IN_HEADER, IN_AUTH, IN_RESPONSE, IN_RESTART, IN_HANDSHAKE,
+	/* we dialled a router */
+	OUT_CONNECT, OUT_HEADER, OUT_FEATURES, OUT_CHALLENGE, OUT_RESTART, OUT_RESTART_FEATURES,
+	LINK_ONLINE,
+	LINK_CLOSING, /* our last words are on their way */
+	LINK_CLOSED,  /* off the acceptor's list, unref'd at the end of the turn */
+};
+
+/* A name that a link has bound, with everything that telling of its end will take. */
+struct bound {
+	struct bound *next;
+	struct peer_gone **gone; /* one for each shard */
+	uint32_t name_len;
+	char name[];
+};
+
+struct link {
+	struct outbox ob;        /* first: the link's counted part */
+	struct acceptor *home;
+	struct watch watch;
+	struct link *next, **at; /* in home's list */
+	enum link_stage stage;
+	bool router;             /* we dialled it */
+	bool refused;            /* the router turned down what we need: do not dial again */
+	bool at_once;            /* the router ended the stream by an error: dial again without a pause */
+	bool known;              /* has been online: the shards may have heard of it */
+	bool header_sent, counted, told; /* told: of the names that were there before it */
+	uint64_t deadline;       /* of the login or the closing, ms; 0: none */
+	const struct io_listen *listen; /* where it came in; NULL: dialled */
+	struct digest *digest;
+	char stream_id[33];
+	char *peer;              /* XEP-0114: the name it asked for in its header */
+	uint32_t binds;          /* router: answers that are due */
+
+	struct route_scanner scanner;
+	char *in;                /* read and not worked off: [in_off, in_len) */
+	uint32_t in_cap, in_off, in_len;
+	bool held;               /* the frame at held_off waits for its shard */
+	struct route held_route;
+	uint32_t held_off, held_shard;
+	char from[256];          /* the last route from that was checked; empty: none */
+	uint32_t from_len;
+
+	struct bound *names;
+	struct peer_gone **gone; /* for the end of the whole link, one for each shard */
+
+	/* Any thread: what is asked of the acceptor. The letter is posted by who sets the first bit. */
+	struct letter letter;
+	_Atomic uint32_t asks;   /* enum link_ask */
+};
+
+enum link_ask { ASK_WRITABLE = 1, ASK_CLOSE = 2 };
+
+/* io's letters to an acceptor, told apart by what they sit in. */
+enum { LETTER_IO_FRESH = LETTER_FREE + 1, LETTER_IO_QUIESCE, LETTER_IO_FINISH };
+
+struct fresh { /* an accepted socket on its way to its acceptor */
+	struct letter letter;
+	int fd;
+	const struct io_listen *listen;
+};
+
+struct listener {
+	struct watch watch;
+	const struct io_listen *config;
+	uint16_t port;
+	uint64_t again; /* out of descriptors: not accepting until then, ms; 0: accepting */
+};
+
+struct dial {
+	struct link *link;  /* NULL: none */
+	int left;           /* attempts; negative: for ever */
+	uint64_t at;        /* when to try next, ms; 0: not waiting */
+	bool over;          /* gave up */
+};
+
+enum phase { PHASE_RUN, PHASE_QUIET, PHASE_FINISH };
+
+struct acceptor {
+	struct io *io;
+	uint32_t index;
+	pthread_t thread;
+	bool started;
+	struct mailbox mb;
+	struct watch mb_watch;
+	int ep;
+	struct dispatch_tray shards;
+	struct out_tray *out;
+	struct link *links, *dead; /* dead: closed in this turn, linked by next */
+	uint32_t paused;           /* links that wait for a shard */
+	uint64_t now;              /* ms, of this turn */
+	enum phase phase;
+	uint64_t finish_by;
+	struct dial dial;          /* acceptor 0 */
+	struct letter quiesce, finish;
+	char *scratch;             /* for frames that mini-XML reads */
+	size_t scratch_cap;
+};
+
+struct io {
+	struct io_config cfg;
+	struct span *served;       /* open addressing, served_mask + 1 places: id and domains */
+	uint32_t served_mask;
+	struct gsasl_digests *digests;
+	struct listener *listeners; /* acceptor 0's */
+	struct acceptor *acceptors;
+	pthread_mutex_t binding;   /* who is bound and who is told of it change together */
+	_Atomic uint32_t strangers; /* links that have not logged in */
+	_Atomic uint32_t next_acceptor;
+	sem_t quiet;               /* each acceptor, once */
+	bool quiesced;
+	int finish_ms;
+};
+
+/* io.c */
+bool io_serves(const struct io *io, struct span name);
+
+/* acceptor.c */
+bool acceptor_open(struct acceptor *a, struct io *io, uint32_t index) MUST_USE;
+void acceptor_close(struct acceptor *a);
+void *acceptor_run(void *acceptor);
+bool acceptor_watch(struct acceptor *a, struct watch *w, uint32_t events); /* 0 events: takes it out */
+struct scratch_frame { char *frame, *extra; size_t extra_cap; };
+bool acceptor_scratch(struct acceptor *a, size_t frame, struct scratch_frame *out) MUST_USE;
+/* Posts letters[i] to shard i behind every packet that came before; the letters are gone then. Nothing after quiescence. */
+void acceptor_tell_shards(struct acceptor *a, struct peer_gone **letters);
+
+/* listen.c */
+bool listener_open(struct listener *l, const struct io_listen *config) MUST_USE;
+void listener_ready(struct acceptor *a, struct watch *w, uint32_t events);
+void listener_again(struct acceptor *a, struct listener *l);
+
+/* link.c */
+struct link *link_new(struct acceptor *a, int fd, struct span name) MUST_USE; /* takes fd, closed on failure too */
+void link_ready(struct acceptor *a, struct watch *w, uint32_t events);
+void link_asked(struct link *link);                 /* its letter came */
+void link_send(struct link *link, struct span bytes); /* appended to its outbox; no memory: closes */
+void link_pump(struct link *link);                  /* works off what was read */
+void link_resume(struct link *link);                /* its shard has room again */
+void link_pause(struct link *link, uint32_t shard, const char *frame, const struct route *route);
+void link_online(struct link *link);                /* logged in: larger buffers, no deadline */
+/* Our last words, then the end. condition NULL: no stream error. why is logged. */
+void link_end(struct link *link, const char *condition, const char *why);
+void link_lost(struct link *link, const char *why); /* the end, without words */
+void link_stop_reading(struct link *link);
+bool link_drained(const struct link *link);         /* all is with the kernel */
+static inline bool link_alive(const struct link *link) { return link->stage < LINK_CLOSING; }
+
+/* peer.c */
+struct peer_gone **peer_letters_new(const struct io *io, struct span name) MUST_USE;
+void peer_letters_free(const struct io *io, struct peer_gone ***letters);
+void peer_letters_aim(const struct io *io, struct peer_gone **letters, enum letter_kind kind, struct link *link);
+
+/* stream.c: everything before a link is online */
+void stream_header(struct link *link, const char *bytes, size_t n);
+void stream_frame(struct link *link, const char *frame, const struct route *route);
+void stream_open(struct link *link);                /* we dialled: our header */
+void stream_error(struct link *link, const char *condition, const char *text);
+void stream_other(struct link *link, const char *frame, const struct route *route); /* online: a stream error? */
+
+/* dial.c */
+void dial_now(struct acceptor *a);
+void dial_timer(struct acceptor *a);
+void dial_connected(struct link *link);
+void dial_logged_in(struct link *link);
+void dial_bound(struct link *link, const struct route *route);
+void dial_lost(struct acceptor *a, struct link *link, const char *why);
+
+/* bind.c */
+void bind_request(struct link *link, const char *frame, const struct route *route);
+void bind_undo(struct link *link, const char *frame, const struct route *route);
+int bind_name(struct link *link, struct span name, unsigned flags); /* 0, or the route error code */
+void bind_forget(struct link *link); /* the link is gone: all of its names */
+void bind_advert(struct link *link, const char *frame, const struct route *route); /* from the router */
+
+/* classify.c: whose is it */
+#define SHARD_NONE UINT32_MAX
+struct jid_room { char to[JID_MAX + 1], from[JID_MAX + 1]; };
+/* Fills packet's flags and JIDs (in room) and says which shard it belongs to; SHARD_NONE: nobody wants it. */
+uint32_t classify(const struct io *io, struct packet *packet, struct jid_room *room) MUST_USE;
+
+/* A frame on its way: as it was read, or with what mini-XML decoded behind it. */
+struct transit {
+	struct link *link;
+	const char *frame;
+	const struct route *route;
+	uint32_t wait; /* out: the shard that has no room */
+};
+
+/* forward.c: one frame of a link that is online. False: it must wait for its shard, link_pause() was called. */
+bool forward_frame(struct link *link, const char *frame, const struct route *route) MUST_USE;
+bool forward_to_shard(struct transit *t) MUST_USE; /* false: t->wait is full */
+struct outbox *forward_find_rcu(const struct transit *t, struct span name, const struct jid *to);
+
+/* rewrite.c: frames with another start tag */
+/* Appends a start tag without one attribute (NULL: none) and with raw text behind its name. */
+void rewrite_tag(struct buf *out, struct span tag, const char *drop, const char *add);
+/* The whole frame with its own start tag so changed. */
+void rewrite_route(struct buf *out, const struct transit *t, const char *drop, const char *add);
+/* The payload of a route, or the stanza of a XEP-0114 link, under the default namespace ns (NULL: the stream's). */
+void rewrite_stanza(struct buf *out, const char *frame, const struct route *route, const char *ns);
+void rewrite_send(struct transit *t, struct outbox *to, struct buf *b); /* sends and frees b */
+void rewrite_bounce(struct transit *t, int code); /* the route, back where it came from */
+/* A stanza error for a stanza that goes nowhere, to its sender; none for an error or a result. */
+void rewrite_refuse(struct transit *t, enum stanza_condition condition);
+
+/* component.c: XEP-0114 */
+bool component_handshake_good(const struct link *link, struct span digest_hex) MUST_USE;
+void component_online(struct link *link);
+bool component_stanza(struct transit *t) MUST_USE; /* as forward_to_shard() */
+void component_send(struct transit *t, struct outbox *to); /* to a link of either kind, in its own protocol */
+
+/* digest.c: SASL DIGEST-MD5 */
+enum digest_result { DIGEST_MORE, DIGEST_DONE, DIGEST_REFUSED };
+struct gsasl_digests *digests_new(void) MUST_USE;
+void digests_free(struct gsasl_digests **digests);
+struct digest *digest_new(struct gsasl_digests *digests, bool server, const char *user, const char *pass) MUST_USE;
+void digest_free(struct digest **digest);
+/* One message of the peer's, one of ours appended to out; both base64. */
+enum digest_result digest_step(struct digest *digest, struct span in, struct buf *out, const char **why) MUST_USE;
+
+#endif
