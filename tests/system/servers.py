@@ -291,8 +291,16 @@ class World:
 
     def listening_shardsm(self, domains, **kw):
         """Started, and its port."""
-        process = self.shardsm(self.sm_config(domains, listen=kw.pop('port', 0), **kw))
-        return process, self.port_of(process)
+        wanted = kw.pop('port', 0)
+        for _ in range(5):   # somebody else may take the port between the look and the bind
+            process = self.shardsm(self.sm_config(domains, listen=wanted or free_port(), **kw))
+            try:
+                return process, self.port_of(process)
+            except Died:
+                if wanted or 'in use' not in process.tail():
+                    raise
+                self.processes.remove(process)
+        raise Died('no free port for shardsm:\n' + process.tail())
 
     @staticmethod
     def port_of(process):

@@ -120,8 +120,8 @@ class Case:
         assert pushes or not visible, 'no roster push for %s -> %s' % (self.state, self.after)
         for push in pushes:
             self.check_item(push.elements()[0].elements()[0], 'pushed')
-        if presences and pushes:
-            assert came.index(pushes[0]) < came.index(presences[0]), 'the push comes after the stanza'
+        if side == 'in' and presences and pushes:   # RFC 6121 3.1.6, 3.2.3, 3.3.3: this order must be
+            assert came.index(presences[0]) < came.index(pushes[0]), 'the push comes before the stanza'
 
     def check_far(self, far):
         """The contact: the stanza itself where it must be routed, and the presence that comes or goes with it."""
