@@ -3,6 +3,7 @@
 Everything that the site writes is in one directory; its processes end with it, also when this program is killed.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -17,6 +18,7 @@ DOMAIN = "localhost"
 START_SECONDS = 30
 STOP_SECONDS = 10
 PR_SET_PDEATHSIG = 1
+STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 # jabberd2's own chains in their order, as far as shardsm has the modules.
 CHAINS = {
@@ -148,7 +150,18 @@ def _free_port(wanted):
     raise SiteError("no free TCP port on 127.0.0.1")
 
 
-def _die_with_parent():
+@contextlib.contextmanager
+def _signals_held():
+    """No signal comes between the start of a process and our knowing of it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _in_child():
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -177,11 +190,11 @@ class Site:
         self._configure(port)
         for log in ("sm.log", "c2s.log", "sm.out", "c2s.out"):
             self._remove(log)
-        sm = self._run("sm", [self.shardsm, "-c", f"{self.dir}/sm.xml"])
-        self._wait(sm, "listens", lambda: self._answers(port))
+        self._run("sm", [self.shardsm, "-c", f"{self.dir}/sm.xml"])
+        self._wait("sm", "listens", lambda: self._answers(port))
         self._authreg()
-        c2s = self._run("c2s", [C2S, "-c", f"{self.dir}/c2s.xml"])
-        self._wait(c2s, f"serves {DOMAIN}", self._features)
+        self._run("c2s", [C2S, "-c", f"{self.dir}/c2s.xml"])
+        self._wait("c2s", f"serves {DOMAIN}", self._features)
 
     def stop(self):
         """Ends what was started, the last one first. True: all ended when asked to."""
@@ -232,12 +245,12 @@ class Site:
         """Self-made, once; c2s wants certificate and key in one file."""
         if os.path.exists(f"{self.dir}/server.pem"):
             return
-        made = subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", f"/CN={DOMAIN}",
-             "-addext", f"subjectAltName=DNS:{DOMAIN}", "-keyout", f"{self.dir}/key.pem", "-out", f"{self.dir}/cert.pem"],
-            capture_output=True, text=True)
-        if made.returncode != 0:
-            raise SiteError(f"openssl could not make a certificate: {made.stderr.strip()}")
+        openssl = self._run("openssl", ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650",
+                                        "-subj", f"/CN={DOMAIN}", "-addext", f"subjectAltName=DNS:{DOMAIN}",
+                                        "-keyout", f"{self.dir}/key.pem", "-out", f"{self.dir}/cert.pem"])
+        if openssl.wait() != 0:
+            raise SiteError(f"openssl could not make a certificate, see {self.dir}/openssl.out")
+        self.processes = [(name, process) for name, process in self.processes if process is not openssl]
         with open(os.open(f"{self.dir}/server.pem.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
             for part in ("cert.pem", "key.pem"):
                 with open(f"{self.dir}/{part}") as f:
@@ -262,15 +275,15 @@ class Site:
         db.close()
 
     def _run(self, name, command):
-        with open(f"{self.dir}/{name}.out", "w") as out:
+        with open(f"{self.dir}/{name}.out", "w") as out, _signals_held():
             try:
                 # A session of its own: a Ctrl-C in the terminal is ours to answer, in the right order.
                 process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self.dir,
-                                           start_new_session=True, preexec_fn=_die_with_parent)
+                                           start_new_session=True, preexec_fn=_in_child)
             except OSError as e:
                 raise SiteError(f"{command[0]}: {e.strerror}") from None
-        self.processes.append((name, process))
-        return name
+            self.processes.append((name, process))
+        return process
 
     def _wait(self, name, what, ready):
         end = time.monotonic() + START_SECONDS

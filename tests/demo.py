@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 SRC = os.environ.get("srcdir", os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SHARDSM = os.environ.get("SHARDSM", "src/shardsm")
@@ -61,10 +62,23 @@ def ctrl_c_ends_it(directory):
 
 
 def an_early_signal_ends_it(directory):
-    process = start(directory)
-    assert process.stdout.readline().startswith("starting")
-    process.send_signal(signal.SIGTERM)
-    ends(process, directory, 1)
+    """At a few moments: while the certificate is made, while a server starts, while the clients meet."""
+    for i in range(3):
+        process = start(directory)
+        assert process.stdout.readline().startswith("starting")
+        if i == 1:
+            wait_for_file(f"{directory}/sm.log")
+        elif i == 2:
+            assert process.stdout.readline().startswith("two clients")
+        process.send_signal(signal.SIGTERM)
+        ends(process, directory, 1)
+
+
+def wait_for_file(path):
+    end = time.monotonic() + LIMIT
+    while not os.path.exists(path):
+        assert time.monotonic() < end, f"{path} never came"
+        time.sleep(0.01)
 
 
 def a_server_that_dies_is_shown(directory):
