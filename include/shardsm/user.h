@@ -86,7 +86,7 @@ struct session {
 	bool interested; /* fetched the roster */
 	bool fake;       /* PBX: never top, no presence */
 	bool greeted;    /* sent an initial presence since it was last unavailable */
-	bool ended;      /* unlinked; the memory lives until the grace period is over */
+	bool ended;      /* ending; the memory lives until the grace period is over */
 	uint16_t jid_len;
 	uint8_t c2s_len;
 	char text[]; /* full JID, then c2s's id */

@@ -97,6 +97,9 @@ static void on_written(struct shard *shard, struct user *u, bool written, uint64
 		u->parts &= (uint8_t)~PART_QUEUE; /* counted again when somebody comes */
 		return;
 	}
+	/* From here on a read comes behind the delete; databases give low sequences again once the table is empty. */
+	if (u->flushed == (int64_t)upto)
+		u->flushed = 0;
 	req = store_req_new(span_of(u->view.bare, u->view.bare_len));
 	if (req)
 		store_delete_upto(req, T_QUEUE, (int64_t)upto);

@@ -95,7 +95,7 @@ static enum verdict commit(struct event *ev, const struct jid *contact, struct c
 	return event_ask(ev, &req, fn, 0, kept);
 }
 
-/* The committed change in memory, and the push. False: no memory (the database is right, the next load will be too). */
+/* The committed change in memory. False: no memory (the database is right, the next load will be too). */
 static bool apply(struct event *ev, const struct jid *contact, const struct change *change)
 {
 	struct user *u = ev->user;
@@ -111,13 +111,19 @@ static bool apply(struct event *ev, const struct jid *contact, const struct chan
 		struct roster_item *item = changed_item(u, jid_bare(contact), change->step.next);
 
 		ok = item && roster_put(u, &item) && ok;
-		if (ok)
-			roster_push(ev, roster_find(u, jid_bare(contact)));
 	}
 	if (!ok)
 		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": a change of its roster is not in memory (out of memory)",
 			(int)u->view.bare_len, u->view.bare);
 	return ok;
+}
+
+static void push(struct event *ev, const struct jid *contact, const struct change *change)
+{
+	const struct roster_item *item = change->step.push ? roster_find(ev->user, jid_bare(contact)) : NULL;
+
+	if (item)
+		roster_push(ev, item);
 }
 
 /* --- outbound ----------------------------------------------------------------------------------------------------------- */
@@ -146,7 +152,8 @@ static enum verdict on_outbound_committed(struct event *ev, struct store_req *an
 		return event_store_error(ev, answer, "a subscription could not be written");
 	p->to = jid_to_bare(&p->to);
 	p->from = user_jid(ev->user);
-	apply(ev, &p->to, change);
+	if (apply(ev, &p->to, change))
+		push(ev, &p->to, change);
 	send_out(ev, &change->before, &change->step, change->kind);
 	return V_HANDLED;
 }
@@ -180,21 +187,17 @@ enum verdict roster_outbound(struct event *ev)
 
 static void deliver(struct event *ev, uint8_t kind)
 {
-	struct packet *p = ev->packet;
-
 	/* Section 8.5.2.1.2: requests go to available resources, the rest to those that want to know about the roster. */
 	for (struct session *s = ev->user->sessions; s; s = s->next)
 		if (!s->fake && (kind == SUB_SUBSCRIBE ? session_available(s) : s->interested))
 			pass_to_session(ev, s, NULL);
-	(void)p;
 }
 
-static void take_in(struct event *ev, const struct subscription *before, const struct subscription_step *step, uint8_t kind)
+/* What follows from it for the contact. */
+static void respond(struct event *ev, const struct subscription *before, const struct subscription_step *step, uint8_t kind)
 {
 	struct jid contact = ev->packet->from, me = user_jid(ev->user);
 
-	if (step->pass)
-		deliver(ev, kind);
 	if (step->reply) {
 		send_presence(ev->shard, "subscribed", &me, &contact);
 		presence_send_all(ev->user, &contact);
@@ -212,8 +215,13 @@ static enum verdict on_inbound_committed(struct event *ev, struct store_req *ans
 
 	if (store_status(answer) != STORE_OK)
 		return event_store_error(ev, answer, "a subscription could not be written");
-	apply(ev, &ev->packet->from, change);
-	take_in(ev, &change->before, &change->step, change->kind);
+	bool ok = apply(ev, &ev->packet->from, change);
+
+	if (change->step.pass)
+		deliver(ev, change->kind);
+	if (ok)
+		push(ev, &ev->packet->from, change); /* sections 3.1.6, 3.2.3, 3.3.3: after the stanza that explains it */
+	respond(ev, &change->before, &change->step, change->kind);
 	return V_HANDLED;
 }
 
@@ -233,6 +241,6 @@ enum verdict roster_inbound(struct event *ev)
 	change.kind = (uint8_t)kind;
 	if (change.step.changed)
 		return commit(ev, &p->from, change, on_inbound_committed);
-	take_in(ev, &change.before, &change.step, change.kind);
+	respond(ev, &change.before, &change.step, change.kind);
 	return V_HANDLED;
 }

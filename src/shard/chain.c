@@ -29,6 +29,15 @@ static int chain_named(struct span name)
 	return -1;
 }
 
+static bool in_any_chain(const struct server *server, const struct module *m)
+{
+	for (int c = 0; c < CHAIN_COUNT; c++)
+		for (int i = 0; i < server->chains[c].n; i++)
+			if (server->chains[c].modules[i] == m)
+				return true;
+	return false;
+}
+
 /* jabberd2's rule: what cannot be loaded is said and skipped, the rest works. */
 static void read_chain(struct server *server, const struct config_value *v, int chain)
 {
@@ -49,6 +58,21 @@ static void read_chain(struct server *server, const struct config_value *v, int 
 	}
 }
 
+/* A module that must load something has no need to be in jabberd2's user-load chain: being used anywhere is enough. */
+static void add_loads(struct server *server)
+{
+	struct chain_list *load = &server->chains[CHAIN_USER_LOAD];
+
+	for (const struct module *const *m = modules_all; *m; m++) {
+		bool there = false;
+
+		for (int i = 0; i < load->n; i++)
+			there |= load->modules[i] == *m;
+		if ((*m)->load_ask && !there && in_any_chain(server, *m) && load->n < MODULES_MAX)
+			load->modules[load->n++] = *m;
+	}
+}
+
 bool chains_read(struct server *server)
 {
 	const struct config_value *v;
@@ -63,6 +87,7 @@ bool chains_read(struct server *server)
 		else
 			read_chain(server, v, chain);
 	}
+	add_loads(server);
 	if (server->chains[CHAIN_IN_SESS].n == 0)
 		log_warning("%s: <modules> has no in-sess chain: clients will get no answers", config_path(server->set.config));
 	for (const struct module *const *m = modules_all; *m; m++)
@@ -162,11 +187,8 @@ void disco_features(struct shard *shard, struct buf *out)
 {
 	/* A feature is announced when its module stands in any chain, once. */
 	for (const struct module *const *m = modules_all; *m; m++) {
-		bool used = false;
+		bool used = in_any_chain(shard->server, *m);
 
-		for (int c = 0; c < CHAIN_COUNT && !used; c++)
-			for (int i = 0; i < shard->server->chains[c].n && !used; i++)
-				used = shard->server->chains[c].modules[i] == *m;
 		for (const char *const *f = used ? (*m)->features : NULL; f && *f; f++) {
 			buf_str(out, "<feature");
 			buf_attr(out, "var", span_str(*f));

@@ -89,7 +89,7 @@ static void to_own(struct shard *shard, struct session *s, struct packet *p)
 	for (struct session *other = s->user->sessions; other; other = other->next) {
 		struct jid to = session_jid(other);
 
-		if (session_available(other) && !other->fake)
+		if (session_available(other) && !other->fake && !(other == s && s->ended))
 			emit_to_session(shard, other, p, &to);
 	}
 }

@@ -141,6 +141,7 @@ void session_end(struct shard *shard, struct session *s)
 	struct user *u = s->user;
 	struct session **at = &u->sessions;
 
+	s->ended = true; /* its client is gone: it hears nothing more */
 	presence_leave(s, (struct span){ 0 }, (struct span){ 0 });
 	lifecycle(shard, s, CHAIN_SESS_END);
 	while (*at != s)
@@ -149,7 +150,6 @@ void session_end(struct shard *shard, struct session *s)
 	*s->peer_at = s->peer_next;
 	if (s->peer_next)
 		s->peer_next->peer_at = s->peer_at;
-	s->ended = true;
 	log_notice("session ended: jid=" SPAN_FMT, (int)s->jid_len, s->text);
 	if (!u->sessions)
 		log_notice("user unloaded jid=" SPAN_FMT, (int)u->view.bare_len, u->view.bare);
