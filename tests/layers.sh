@@ -18,7 +18,7 @@ sees() {
 # The room that a public header belongs to.
 room_of() {
 	case $1 in
-	span | buf | jid | route | xml | stanza_error | subscription) echo xmpp ;;
+	span | buf | datetime | jid | route | xml | stanza_error | subscription) echo xmpp ;;
 	clock | config | hash | log | mailbox | names | options | outbox | packet | rcu) echo core ;;
 	store | vcard_columns) echo store ;;
 	module | server | shard | user) echo shard ;;
@@ -63,14 +63,14 @@ member() {
 	return 1
 }
 
-# A feature that fills several files, module/x.c and module/x_*.c, may share module/x.h among them.
+# A feature that fills several files, module/x.c, module/iq_x.c and module/x_*.c, may share module/x.h among them.
 own_header() { # FILE HEADER
 	case $2 in
 	module/*.h) ;;
 	*) return 1 ;;
 	esac
 	feature=${2%.h}
-	matches "$1" "src/$feature.c src/$feature.h src/${feature}_*.c"
+	matches "$1" "src/$feature.c src/$feature.h src/module/iq_${feature#module/}.c src/${feature}_*.c"
 }
 
 # One include of one file; prints what is wrong with it.
