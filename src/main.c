@@ -160,8 +160,10 @@ static int serve(struct program *p, const sigset_t *signals)
 
 	if (!server_start(p->server) || !io_start(p->io))
 		return EXIT_FAILURE;
-	while (sigwait(signals, &sig) == 0 && sig == SIGHUP)
+	while (sigwait(signals, &sig) == 0 && sig == SIGHUP) {
 		log_reopen();
+		log_notice("log reopened on SIGHUP"); /* the next line is what opens it */
+	}
 	log_notice("shutting down");
 	io_quiesce(p->io);
 	server_stop(p->server, STOP_MS);
@@ -180,8 +182,8 @@ int main(int argc, char **argv)
 	if (!cmdline_read(&line, argc, argv, &status))
 		return status;
 	umask(027);
-	xml_thread_init();
 	p.config = config_load(line.config_path, line.id);
+	xml_thread_init();
 	if (!p.config || !options_read(&p.options, p.config))
 		return EXIT_CONFIG;
 	p.main_thread = pthread_self();

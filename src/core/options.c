@@ -80,7 +80,7 @@ static void read_listens(struct options *o, struct config *config)
 		l->line = v->line;
 		l->ip = text_below(config, v, "ip", "127.0.0.1");
 		check_ip(config, config_below(config, v, "ip", 0), l->ip);
-		l->port = (uint16_t)config_value_int(config, config_below(config, v, "port", 0), 5347, 1, 65535);
+		l->port = (uint16_t)config_value_int(config, config_below(config, v, "port", 0), 5347, 0, 65535);
 		l->user = text_below(config, v, "user", "jabberd");
 		l->pass = text_below(config, v, "pass", "secret");
 		l->secret = text_below(config, v, "secret", NULL);

@@ -2,6 +2,7 @@
  * Threads: main's, but io_serves(), which any acceptor calls.
  * Owns: struct io with its acceptors and listeners.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "io/link.h"
@@ -113,6 +114,10 @@ bool io_start(struct io *io)
 			log_error("acceptor %u: no thread", (unsigned)i);
 			return false;
 		}
+		char name[16];
+
+		snprintf(name, sizeof(name), "acceptor %u", (unsigned)i);
+		pthread_setname_np(a->thread, name);
 		a->started = true;
 	}
 	return true;

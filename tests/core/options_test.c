@@ -131,7 +131,7 @@ Test(options, all_mistakes_are_told_at_once)
 {
 	complains("<sm>\n<router><port>0</port>\n<ip>router.example</ip></router><listen>\n<ip>*</ip><port>x</port></listen></sm>", 4,
 		(const char *const[]){ ":2: router.port: \"0\" is not a number from 1 to 65535", ":3: router.ip: \"router.example\" is not an IP address",
-			":4: listen.ip: \"*\"", ":4: listen.port: \"x\" is not a number from 1 to 65535" });
+			":4: listen.ip: \"*\"", ":4: listen.port: \"x\" is not a number from 0 to 65535" });
 	complains("<sm>\n<id>a@b</id><local>\n<id>b/c</id></local></sm>", 2,
 		(const char *const[]){ ":2: id: \"a@b\" is not a domain name", ":3: local.id: \"b/c\"" });
 	complains("<sm>\n<threads>\n<workers>many</workers><store>0</store><acceptors>257</acceptors></threads></sm>", 3,
