@@ -81,6 +81,8 @@ struct module {
 	bool (*load_done)(struct user *u, const struct store_req *req, int first); /* false: no memory */
 	void (*user_create)(struct event *ev, struct store_req *req); /* adds its writes: all modules' in one commit */
 	void (*user_delete)(struct event *ev, struct store_req *req);
+	enum verdict (*user_leaving)(struct event *ev); /* user-delete, before anything is deleted: V_PASS, V_PARKED or V_ERROR */
+	bool (*stale)(struct event *ev, struct span row); /* pkt-user: a stored stanza is about to go to ev->session; true: it is dropped */
 	void (*disco_extend)(struct event *ev, struct buf *out);
 };
 
@@ -152,6 +154,14 @@ bool stored_to_session(struct session *s, struct span row);
 void stored_unavailable(struct shard *shard, struct span row, const struct jid *from, const struct jid *to);
 /* The content of a row's stanza, raw XML, appended to out. False: the row is not a stanza. */
 bool stored_content(struct shard *shard, struct span row, struct buf *out);
+/* A row's stanza as a tree, to be freed; *stanza: its message, presence or iq. NULL: the row is not a stanza, or no memory. */
+struct xml_doc *stored_tree(struct shard *shard, struct span row, struct xml **stanza);
+/* A row's stanza back to its sender as an error. False: the row is not a stanza. */
+bool stored_bounce(struct shard *shard, struct span row, enum stanza_condition c);
+/* Does a module of pkt-user say that a row's stanza must not be handed over any more? */
+bool stored_stale(struct event *ev, struct span row);
+/* Bytes that a database held and that are to be XML: one element, with nothing that the gate refuses. */
+bool row_check(struct shard *shard, struct span document);
 
 /* --- presence, shared by the modules presence, roster and session ------------------------------------------------------ */
 

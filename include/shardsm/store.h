@@ -18,6 +18,7 @@ enum store_table {
 	T_ACTIVE, T_LOGOUT, T_ROSTER_ITEMS, T_ROSTER_GROUPS, T_PUBLISHED_ROSTER, T_PUBLISHED_ROSTER_GROUPS, T_VCARD, T_QUEUE,
 	T_PRIVATE, T_MOTD_MESSAGE, T_MOTD_TIMES, T_PRIVACY_DEFAULT, T_PRIVACY_ITEMS, T_VACATION, T_STATUS, T_VERIFY,
 	T_PENDING, /* ours: "roster-pending" (jid, xml): subscription requests that were not answered yet */
+	T_VCARD_XML, /* ours: "vcard-xml" (xml): the vCard whole, where T_VCARD has columns for a part of it; no "NAD" in front */
 	T_COUNT
 };
 
@@ -37,6 +38,7 @@ enum { PRIVITEM_LIST, PRIVITEM_TYPE, PRIVITEM_VALUE, PRIVITEM_DENY, PRIVITEM_ORD
 enum { VACATION_START, VACATION_END, VACATION_MESSAGE };
 enum { STATUS_STATUS, STATUS_SHOW, STATUS_LOGIN, STATUS_LOGOUT, STATUS_XML };
 enum { PENDING_JID, PENDING_XML };
+enum { VCARDXML_XML };
 #define STORE_COLUMNS 48 /* the widest table (vcard, 43) fits */
 
 enum column_type { COL_TEXT, COL_INT, COL_BOOL, COL_XML };

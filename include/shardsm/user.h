@@ -14,6 +14,7 @@ struct packet;
 struct parked;
 struct peer;
 struct shard;
+struct vacation;
 
 /* What every thread may see of a user that has sessions. The JID never changes; the count is the owner's to change. */
 struct user_view {
@@ -87,6 +88,8 @@ struct session {
 	bool fake;       /* PBX: never top, no presence */
 	bool greeted;    /* sent an initial presence since it was last unavailable */
 	bool ended;      /* ending; the memory lives until the grace period is over */
+	uint8_t nprivate;  /* of the namespaces in private */
+	uint64_t *private; /* what it fetched from private storage, hashes of namespaces; malloc'd */
 	uint16_t jid_len;
 	uint8_t c2s_len;
 	char text[]; /* full JID, then c2s's id */
@@ -110,6 +113,7 @@ struct user {
 	uint8_t parts;                 /* enum user_part that are loaded */
 	bool exists;                   /* true once PART_ACCOUNT found a row */
 	bool draining;
+	struct vacation *vacation;     /* malloc'd, one block; with PART_ACCOUNT. NULL: none is set */
 	char text[];
 };
 

@@ -158,6 +158,8 @@ static enum verdict call_hook(struct event *ev, const struct module *m)
 		return m->pkt_sm ? m->pkt_sm(ev) : V_PASS;
 	case CHAIN_PKT_USER:
 		return m->pkt_user ? m->pkt_user(ev) : V_PASS;
+	case CHAIN_USER_DELETE:
+		return m->user_leaving ? m->user_leaving(ev) : V_PASS;
 	default:
 		return V_PASS;
 	}
@@ -181,6 +183,16 @@ enum verdict chain_run(struct event *ev, enum chain chain, uint8_t from)
 			return v;
 	}
 	return V_PASS;
+}
+
+bool stored_stale(struct event *ev, struct span row)
+{
+	const struct chain_list *list = &ev->shard->server->chains[CHAIN_PKT_USER];
+
+	for (int i = 0; i < list->n; i++)
+		if (list->modules[i]->stale && list->modules[i]->stale(ev, row))
+			return true;
+	return false;
 }
 
 void disco_features(struct shard *shard, struct buf *out)

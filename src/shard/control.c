@@ -261,10 +261,21 @@ static enum verdict on_deleted(struct event *ev, struct store_req *answer_)
 	return V_HANDLED;
 }
 
+void control_leave(struct event *ev, enum verdict v)
+{
+	struct store_req *req;
+
+	if (v == V_PASS) {
+		req = account_request(ev, CHAIN_USER_DELETE);
+		v = event_ask(ev, &req, on_deleted, 0, NULL);
+	}
+	if (v == V_ERROR)
+		control_failed(ev->shard, ev->packet);
+}
+
 static void delete(struct shard *shard, struct packet *p)
 {
 	struct event ev;
-	struct store_req *req;
 	struct user *u;
 
 	if (!p->route.target.off || !p->to.s || !p->to.node_len) {
@@ -280,9 +291,7 @@ static void delete(struct shard *shard, struct packet *p)
 		control_ended(shard, u->sessions, "ended");
 		session_end(shard, u->sessions);
 	}
-	req = account_request(&ev, CHAIN_USER_DELETE);
-	if (event_ask(&ev, &req, on_deleted, 0, NULL) != V_PARKED)
-		control_failed(shard, p);
+	event_finish(&ev, chain_run(&ev, CHAIN_USER_DELETE, 0));
 	user_settle(u);
 }
 

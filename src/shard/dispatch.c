@@ -156,8 +156,13 @@ static void unhandled(struct event *ev)
 	reply_error(ev);
 }
 
-static void finish(struct event *ev, enum verdict v)
+void event_finish(struct event *ev, enum verdict v)
 {
+	if (ev->chain == CHAIN_USER_DELETE) {
+		control_leave(ev, v);
+		event_fini(ev);
+		return;
+	}
 	if (v == V_PASS && ev->chain == CHAIN_IN_ROUTER)
 		v = chain_run(ev, ev->packet->to.node_len ? CHAIN_PKT_USER : CHAIN_PKT_SM, 0);
 	if (v == V_PASS)
@@ -205,9 +210,9 @@ static void deliver_here(struct shard *shard, struct packet *p)
 		if (ev.type == ST_PROBE)
 			send_presence(shard, "unsubscribed", &p->to, &p->from);
 		else
-			finish(&ev, V_PASS);
+			event_finish(&ev, V_PASS);
 	} else {
-		finish(&ev, chain_run(&ev, CHAIN_IN_ROUTER, 0));
+		event_finish(&ev, chain_run(&ev, CHAIN_IN_ROUTER, 0));
 	}
 	if (u)
 		user_settle(u);
@@ -315,9 +320,9 @@ static void from_client(struct shard *shard, struct packet *p)
 		return;
 	}
 	if (address(&ev, buf))
-		finish(&ev, chain_run(&ev, CHAIN_IN_SESS, 0));
+		event_finish(&ev, chain_run(&ev, CHAIN_IN_SESS, 0));
 	else
-		finish(&ev, event_error(&ev, SE_JID_MALFORMED));
+		event_finish(&ev, event_error(&ev, SE_JID_MALFORMED));
 	user_settle(u);
 }
 
@@ -356,7 +361,7 @@ static void resume(struct shard *shard, struct parked *park, struct store_req *r
 	if (v == V_PASS && ev.packet)
 		v = chain_run(&ev, ev.chain, (uint8_t)(ev.at + 1));
 	if (ev.packet)
-		finish(&ev, v);
+		event_finish(&ev, v);
 	else
 		event_fini(&ev);
 }

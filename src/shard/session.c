@@ -133,6 +133,7 @@ static void free_after_grace(struct rcu_head *head)
 	free(s->presence);
 	jid_set_fini(&s->directed);
 	jid_set_fini(&s->bounced);
+	free(s->private);
 	free(s);
 }
 

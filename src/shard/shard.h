@@ -98,6 +98,7 @@ void dispatch(struct shard *shard, struct packet *p);
 void dispatch_resume(struct shard *shard, struct store_req *answer);
 void event_init(struct event *ev, struct shard *shard, struct packet *p);
 void event_fini(struct event *ev);
+void event_finish(struct event *ev, enum verdict v); /* what comes of a chain's verdict */
 void reply_condition(struct shard *shard, struct packet *p, enum stanza_condition c);
 
 /* chain.c */
@@ -108,6 +109,7 @@ enum stanza_type stanza_type_of(enum payload payload, struct span type);
 /* control.c */
 void control(struct shard *shard, struct packet *p);
 void control_failed(struct shard *shard, struct packet *p);
+void control_leave(struct event *ev, enum verdict v); /* an account's modules have seen it go: its rows are deleted */
 void control_unknown_session(struct shard *shard, struct packet *p);
 void control_ended(struct shard *shard, struct session *s, const char *action);
 

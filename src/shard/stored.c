@@ -89,6 +89,40 @@ bool stored_to_session(struct session *s, struct span row)
 	return true;
 }
 
+bool row_check(struct shard *shard, struct span document)
+{
+	return route_check(&shard->scanner.limits, document, NULL);
+}
+
+struct xml_doc *stored_tree(struct shard *shard, struct span row, struct xml **stanza)
+{
+	struct xml_doc *doc;
+
+	if (row.n < NAD.n || !span_eq(span_of(row.p, NAD.n), NAD))
+		return NULL;
+	row = span_of(row.p + NAD.n, row.n - NAD.n);
+	doc = row_check(shard, row) ? xml_parse(row, NULL) : NULL;
+	*stanza = doc && xml_is(xml_root(doc), NS_COMPONENT, "route") ? xml_child(xml_root(doc), NS_CLIENT, NULL) : NULL;
+	if (doc && !*stanza)
+		xml_free(&doc);
+	return doc;
+}
+
+bool stored_bounce(struct shard *shard, struct span row, enum stanza_condition c)
+{
+	char from[JID_MAX + 1], to[JID_MAX + 1];
+	struct packet p, *kept;
+
+	if (!stored_read(shard, row, &p, from, to))
+		return false;
+	/* The answer is made in the buffer that the row was read into. */
+	kept = p.from.s && p.to.s ? packet_keep(&p) : NULL;
+	if (kept)
+		reply_condition(shard, kept, c);
+	packet_drop(&kept);
+	return true;
+}
+
 bool stored_content(struct shard *shard, struct span row, struct buf *out)
 {
 	char from[JID_MAX + 1], to[JID_MAX + 1];

@@ -82,6 +82,8 @@ void user_forget(struct user *u)
 		free(p);
 	}
 	memset(&u->roster, 0, sizeof(u->roster));
+	free(u->vacation);
+	u->vacation = NULL;
 	u->parts = 0;
 	u->exists = false;
 	u->queued = 0;

@@ -81,6 +81,7 @@ static const struct column status[] = {
 };
 static const struct column verify[] = { { "email", COL_TEXT }, { "code", COL_TEXT }, { "state", COL_INT } };
 static const struct column roster_pending[] = { { "jid", COL_TEXT }, { "xml", COL_XML } };
+static const struct column vcard_xml[] = { { "xml", COL_TEXT } };
 
 #define TABLE(name, columns) { name, columns, sizeof(columns) / sizeof((columns)[0]), false }
 #define TABLE_OURS(name, columns) { name, columns, sizeof(columns) / sizeof((columns)[0]), true }
@@ -103,6 +104,7 @@ const struct table store_tables[T_COUNT] = {
 	[T_STATUS] = TABLE("status", status),
 	[T_VERIFY] = TABLE("verify", verify),
 	[T_PENDING] = TABLE_OURS("roster-pending", roster_pending),
+	[T_VCARD_XML] = TABLE_OURS("vcard-xml", vcard_xml),
 };
 
 _Static_assert(sizeof(vcard) / sizeof(vcard[0]) == VCARD_COLUMNS && VCARD_COLUMNS <= STORE_COLUMNS, "vcard");
@@ -127,6 +129,7 @@ static const struct {
 	[T_STATUS] = { C(STATUS_STATUS), C(STATUS_LOGIN) | C(STATUS_LOGOUT) },
 	[T_VERIFY] = { C(0), C(2) },
 	[T_PENDING] = { C(PENDING_JID), 0 },
+	[T_VCARD_XML] = { C(VCARDXML_XML), 0 },
 };
 
 bool schema_not_null(enum store_table t, int column)
@@ -157,6 +160,7 @@ const struct schema_index schema_indexes[] = {
 	{ "i_shardsm_status", T_STATUS, STORE_ALL, true },
 	{ "i_shardsm_verify", T_VERIFY, STORE_ALL, true },
 	{ "i_shardsm_pending", T_PENDING, PENDING_JID, true },
+	{ "i_shardsm_vcard_xml", T_VCARD_XML, STORE_ALL, true },
 };
 const unsigned schema_nindexes = sizeof(schema_indexes) / sizeof(schema_indexes[0]);
 
