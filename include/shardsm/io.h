@@ -38,6 +38,7 @@ struct io_config {
 	struct io_router router;
 	const struct io_listen *listens;
 	uint32_t nlistens;
+	uint32_t login_ms;         /* a link that has not logged in by then is closed; 0: 10 s */
 	uint64_t link_bytes;       /* an outbox holding more is closed */
 	uint64_t shard_bytes;      /* links whose next frame goes to a shard with more are not read until it has less than half */
 	/* No router could be reached, or it refused what we need: why was logged; main stops everything and exits non-zero. */

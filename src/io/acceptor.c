@@ -143,7 +143,7 @@ static void fresh_link(struct acceptor *a, struct fresh *fresh)
 	link->counted = true;
 	link->listen = fresh->listen;
 	link->stage = IN_HEADER;
-	log_notice("%s connect", link->ob.name);
+	log_limited(LOG_LEVEL_NOTICE, "%s connect", link->ob.name);
 }
 
 static void take_letters(struct acceptor *a)
@@ -225,6 +225,12 @@ static int sleep_ms(const struct acceptor *a)
 		return RETRY_MS;
 	if (a->dial.at && a->dial.at < until)
 		until = a->dial.at;
+	for (uint32_t i = 0; a->index == 0 && i < a->io->cfg.nlistens; i++) {
+		uint64_t again = a->io->listeners[i].again;
+
+		if (again && again < until)
+			until = again;
+	}
 	if (a->phase == PHASE_FINISH)
 		until = a->now + FINISH_TICK_MS;
 	return until > a->now ? (int)(until - a->now) : 0;

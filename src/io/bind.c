@@ -9,14 +9,9 @@
 #include "io/link.h"
 #include "shardsm/log.h"
 
-struct telling {
-	struct acceptor *a;
-	const struct outbox *except;
-	struct span advert, last; /* last: the name told before, several binders come one after the other */
-	const struct io *io;
+struct greeting {
 	struct link *to;
-	struct outbox *seen[64];  /* beyond that somebody is told twice, which does no harm */
-	uint32_t n;
+	struct span last; /* the name told before: several binders come one after the other */
 };
 
 static void put_advert(struct buf *b, struct span name, bool here)
@@ -26,35 +21,20 @@ static void put_advert(struct buf *b, struct span name, bool here)
 	buf_str(b, here ? "/>" : " type='unavailable'/>");
 }
 
-static void tell_one(struct span name, unsigned flags, struct outbox *ob, void *arg)
-{
-	struct telling *t = arg;
-
-	(void)name;
-	(void)flags;
-	if (ob == t->except || ob->accept)
-		return;
-	for (uint32_t i = 0; i < t->n; i++) {
-		if (t->seen[i] == ob)
-			return;
-	}
-	if (t->n < sizeof t->seen / sizeof *t->seen)
-		t->seen[t->n++] = ob;
-	if (!out_put(t->a->out, ob, t->advert))
-		log_limited(LOG_LEVEL_ERROR, "%s: was not told of a component (out of memory)", ob->name);
-}
-
 /* Everyone but the link itself. */
 static void tell_components(struct link *link, struct span name, bool here)
 {
-	struct telling t = { .a = link->home, .except = &link->ob };
+	struct audience all = { .but = &link->ob };
 	struct buf b;
 
 	buf_init(&b);
 	put_advert(&b, name, here);
-	t.advert = buf_span(&b);
-	if (!b.failed)
-		names_each_rcu(link->home->io->cfg.names, tell_one, &t);
+	audience_collect(&all, link->home->io->cfg.names);
+	for (uint32_t i = 0; i < all.n; i++) {
+		if (b.failed || !out_put(link->home->out, all.obs[i], buf_span(&b)))
+			log_limited(LOG_LEVEL_ERROR, "%s: was not told of a component (out of memory)", all.obs[i]->name);
+	}
+	audience_free(&all);
 	buf_free(&b);
 }
 
@@ -71,20 +51,20 @@ static void greet_name(struct link *link, struct span name)
 
 static void greet_one(struct span name, unsigned flags, struct outbox *ob, void *arg)
 {
-	struct telling *t = arg;
+	struct greeting *g = arg;
 
 	(void)flags;
-	if (ob == &t->to->ob || span_eq(name, t->last))
+	if (ob == &g->to->ob || span_eq(name, g->last))
 		return;
-	t->last = name;
-	greet_name(t->to, name);
+	g->last = name;
+	greet_name(g->to, name);
 }
 
 /* Who binds its first name is told of everyone there, ourselves first. */
 static void greet(struct link *link)
 {
 	const struct io_config *cfg = &link->home->io->cfg;
-	struct telling t = { .to = link };
+	struct greeting g = { .to = link };
 
 	if (link->told)
 		return;
@@ -95,7 +75,7 @@ static void greet(struct link *link)
 		if (!span_eq(cfg->domains[i], cfg->id))
 			greet_name(link, cfg->domains[i]);
 	}
-	names_each_rcu(cfg->names, greet_one, &t);
+	names_each_rcu(cfg->names, greet_one, &g);
 	out_flush(link->home->out);
 	pthread_mutex_unlock(&link->home->io->binding);
 }

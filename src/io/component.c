@@ -51,6 +51,19 @@ void component_online(struct link *link)
 	link_end(link, "conflict", "the name that it wants is bound already");
 }
 
+/* A stanza as the route that a jabberd2 component would have sent. */
+static void wrap(struct buf *b, const struct transit *t, struct span to, bool log)
+{
+	buf_str(b, "<route xmlns='" NS_COMPONENT "'");
+	if (log)
+		buf_str(b, " type='log'");
+	buf_attr(b, "to", to);
+	buf_attr(b, "from", span_str(t->link->peer));
+	buf_str(b, ">");
+	rewrite_stanza(b, t->frame, t->route, NS_CLIENT);
+	buf_str(b, "</route>");
+}
+
 /* A jabberd2 component wants a route around it, a XEP-0114 one none. */
 void component_send(struct transit *t, struct outbox *to)
 {
@@ -75,16 +88,22 @@ void component_send(struct transit *t, struct outbox *to)
 	if (bare && !to->accept) {
 		if (!jid_prep(&jid, slice_of(t->frame, t->route->stanza_to), room))
 			return;
-		buf_str(&b, "<route xmlns='" NS_COMPONENT "'");
-		buf_attr(&b, "to", jid_domain(&jid));
-		buf_attr(&b, "from", span_str(t->link->peer));
-		buf_str(&b, ">");
-		rewrite_stanza(&b, t->frame, t->route, NS_CLIENT);
-		buf_str(&b, "</route>");
+		wrap(&b, t, jid_domain(&jid), false);
 	} else {
 		rewrite_stanza(&b, t->frame, t->route, NULL);
 	}
 	rewrite_send(t, to, &b);
+}
+
+static void copy_to_logs(struct transit *t, struct span to)
+{
+	struct buf b;
+
+	if (likely(!names_have_logs_rcu(t->link->home->io->cfg.names)))
+		return;
+	buf_init(&b);
+	wrap(&b, t, to, true);
+	rewrite_to_logs(t, &b);
 }
 
 bool component_stanza(struct transit *t)
@@ -102,8 +121,13 @@ bool component_stanza(struct transit *t)
 		rewrite_refuse(t, SE_JID_MALFORMED);
 		return true;
 	}
-	if (io_serves(link->home->io, jid_domain(&jid)))
-		return forward_to_shard(t);
+	if (io_serves(link->home->io, jid_domain(&jid))) {
+		if (!forward_to_shard(t))
+			return false;
+		copy_to_logs(t, jid_domain(&jid));
+		return true;
+	}
+	copy_to_logs(t, jid_domain(&jid));
 	ob = forward_find_rcu(t, jid_domain(&jid), &jid);
 	if (ob)
 		component_send(t, ob);

@@ -9,10 +9,16 @@
 bool forward_to_shard(struct transit *t)
 {
 	struct acceptor *a = t->link->home;
-	struct packet p = { .stage = STAGE_IN, .link = &t->link->ob, .frame = t->frame, .route = *t->route };
+	struct packet *p = t->packet;
 	struct jid_room room;
-	uint32_t shard = classify(a->io, &p, &room);
+	uint32_t shard;
 
+	p->stage = STAGE_IN;
+	p->flags = 0;
+	p->link = &t->link->ob;
+	p->frame = t->frame;
+	p->from.s = p->to.s = NULL;
+	shard = classify(a->io, p, &room);
 	if (shard == SHARD_NONE) {
 		log_debug("%s: a route without a stanza was dropped", t->link->ob.name);
 		return true;
@@ -21,7 +27,7 @@ bool forward_to_shard(struct transit *t)
 		t->wait = shard;
 		return false;
 	}
-	if (!tray_packet(&a->shards, shard, &p))
+	if (!tray_packet(&a->shards, shard, p))
 		log_limited(LOG_LEVEL_ERROR, "%s: a packet was lost (out of memory)", t->link->ob.name);
 	return true;
 }
@@ -50,31 +56,16 @@ static bool from_is_bound(struct link *link, struct span from)
 	return from.n && names_bound_by_rcu(names, from, &link->ob);
 }
 
-struct log_copy {
-	struct transit *t;
-	struct buf b;
-};
-
-static void log_one(struct outbox *ob, void *arg)
-{
-	struct log_copy *copy = arg;
-
-	if (!ob->accept && !copy->b.failed)
-		(void)!out_put(copy->t->link->home->out, ob, buf_span(&copy->b));
-}
-
 /* Log sinks get a copy of every route that was let in. */
 static void copy_to_logs(struct transit *t)
 {
-	const struct names *names = t->link->home->io->cfg.names;
-	struct log_copy copy = { .t = t };
+	struct buf b;
 
-	if (likely(!names_have_logs_rcu(names)))
+	if (likely(!names_have_logs_rcu(t->link->home->io->cfg.names)))
 		return;
-	buf_init(&copy.b);
-	rewrite_route(&copy.b, t, "type", " type='log'");
-	names_logs_rcu(names, log_one, &copy);
-	buf_free(&copy.b);
+	buf_init(&b);
+	rewrite_route(&b, t, "type", " type='log'");
+	rewrite_to_logs(t, &b);
 }
 
 struct outbox *forward_find_rcu(const struct transit *t, struct span name, const struct jid *to)
@@ -107,27 +98,16 @@ static void elsewhere(struct transit *t, struct span name)
 		rewrite_bounce(t, 404);
 }
 
-struct broadcast {
-	struct transit *t;
-	struct outbox *seen[64];
-	uint32_t n;
-};
-
-static void broadcast_one(struct span name, unsigned flags, struct outbox *ob, void *arg)
+static void broadcast(struct transit *t)
 {
-	struct broadcast *b = arg;
+	struct audience all = { .but = &t->link->ob };
 
-	(void)name;
-	(void)flags;
-	if (ob == &b->t->link->ob || ob->accept)
-		return;
-	for (uint32_t i = 0; i < b->n; i++) {
-		if (b->seen[i] == ob)
-			return;
+	audience_collect(&all, t->link->home->io->cfg.names);
+	for (uint32_t i = 0; i < all.n; i++) {
+		if (!out_put(t->link->home->out, all.obs[i], span_of(t->frame, t->route->len)))
+			log_limited(LOG_LEVEL_ERROR, "%s: a packet was lost (out of memory)", all.obs[i]->name);
 	}
-	if (b->n < sizeof b->seen / sizeof *b->seen)
-		b->seen[b->n++] = ob;
-	(void)!out_put(b->t->link->home->out, ob, span_of(b->t->frame, b->t->route->len));
+	audience_free(&all);
 }
 
 /* From a component: what a router checks before it routes. */
@@ -150,10 +130,8 @@ static bool route_in(struct transit *t)
 		return true;
 	}
 	if (t->route->type == RT_BROADCAST) {
-		struct broadcast all = { .t = t };
-
 		copy_to_logs(t);
-		names_each_rcu(link->home->io->cfg.names, broadcast_one, &all);
+		broadcast(t);
 		return true;
 	}
 	if (!io_serves(link->home->io, to) && !names_find_rcu(link->home->io->cfg.names, to, NULL))
@@ -245,28 +223,35 @@ static bool frame_accept(struct transit *t)
 	return true;
 }
 
-bool forward_frame(struct link *link, const char *frame, const struct route *route)
+/* Reads what the scanner did not understand, in a copy with room behind it. */
+static bool read_odd(struct transit *t)
 {
-	struct transit t = { .link = link, .frame = frame, .route = route };
+	struct link *link = t->link;
 	struct scratch_frame room;
-	struct route read;
 
-	if (unlikely(route->flags & ROUTE_ODD)) {
-		read = *route;
-		if (!acceptor_scratch(link->home, route->len, &room)) {
-			log_limited(LOG_LEVEL_ERROR, "%s: a packet was lost (out of memory)", link->ob.name);
+	if (acceptor_scratch(link->home, t->route->len, &room)) {
+		memcpy(room.frame, t->frame, t->route->len);
+		t->frame = room.frame;
+		if (route_mxml(&t->packet->route, room.frame, room.extra, room.extra_cap))
 			return true;
-		}
-		memcpy(room.frame, frame, route->len);
-		if (!route_mxml(&read, room.frame, room.extra, room.extra_cap)) {
-			log_limited(LOG_LEVEL_ERROR, "%s: a packet was lost (mini-XML could not read it)", link->ob.name);
-			return true;
-		}
-		t.frame = room.frame;
-		t.route = &read;
 	}
-	if (likely(link->ob.accept ? frame_accept(&t) : frame_component(&t)))
-		return true;
-	link_pause(link, t.wait, frame, route);
+	log_limited(LOG_LEVEL_ERROR, "%s: a packet was lost (mini-XML could not read it, or out of memory)", link->ob.name);
 	return false;
+}
+
+bool forward_frame(struct link *link, const char *frame, struct packet *packet)
+{
+	struct transit t = { .link = link, .packet = packet, .frame = frame, .route = &packet->route };
+	struct route as_read;
+	bool odd = unlikely(packet->route.flags & ROUTE_ODD), done;
+
+	if (odd) {
+		as_read = packet->route;
+		if (!read_odd(&t))
+			return true;
+	}
+	done = link->ob.accept ? frame_accept(&t) : frame_component(&t);
+	if (unlikely(!done))
+		link_pause(link, t.wait, frame, odd ? &as_read : &packet->route);
+	return done;
 }

@@ -119,7 +119,7 @@ struct link *link_new(struct acceptor *a, int fd, struct span name)
 	if (limits.frame_bytes > LOGIN_BYTES / 2)
 		limits.frame_bytes = LOGIN_BYTES / 2;
 	route_scanner_init(&link->scanner, &limits);
-	link->deadline = a->now + LOGIN_MS;
+	link->deadline = a->now + (a->io->cfg.login_ms ? a->io->cfg.login_ms : LOGIN_MS);
 	link->next = a->links;
 	link->at = &a->links;
 	if (a->links)
@@ -201,8 +201,10 @@ void link_lost(struct link *link, const char *why)
 		return;
 	if (was != LINK_CLOSING) {
 		link_forget(link);
-		if (!link->router)
+		if (!link->router && link->known)
 			log_notice("%s disconnect%s%s%s", link->ob.name, why ? " (" : "", why ? why : "", why ? ")" : "");
+		else if (!link->router)
+			log_limited(LOG_LEVEL_NOTICE, "%s disconnect%s%s%s", link->ob.name, why ? " (" : "", why ? why : "", why ? ")" : "");
 	}
 	link->stage = LINK_CLOSED;
 	acceptor_watch(a, &link->watch, 0);
@@ -238,7 +240,7 @@ void link_end(struct link *link, const char *condition, const char *why)
 		link_closing(link);
 		return;
 	}
-	if (why && !link->router)
+	if (why)
 		log_limited(LOG_LEVEL_NOTICE, "%s closed: %s", link->ob.name, why);
 	if (link->stage == OUT_CONNECT) {
 		link_lost(link, why);
@@ -281,11 +283,12 @@ void link_pause(struct link *link, uint32_t shard, const char *frame, const stru
 
 void link_resume(struct link *link)
 {
-	const struct route route = link->held_route;
+	struct packet packet;
 
+	packet.route = link->held_route;
 	link->held = false;
 	link->home->paused--;
-	if (!forward_frame(link, link->in + link->held_off, &route))
+	if (!forward_frame(link, link->in + link->held_off, &packet))
 		return;
 	link_pump(link);
 	if (link_alive(link) && !link->held)
@@ -293,31 +296,31 @@ void link_resume(struct link *link)
 }
 
 /* The frame or header before in_off. */
-static bool link_frame(struct link *link, const struct route *route)
+static bool link_frame(struct link *link, struct packet *packet)
 {
-	const char *frame = link->in + link->in_off - route->len;
+	const char *frame = link->in + link->in_off - packet->route.len;
 
-	if (link->stage == LINK_ONLINE)
-		return forward_frame(link, frame, route);
-	stream_frame(link, frame, route);
+	if (likely(link->stage == LINK_ONLINE))
+		return forward_frame(link, frame, packet);
+	stream_frame(link, frame, &packet->route);
 	return true;
 }
 
 void link_pump(struct link *link)
 {
-	struct route route;
+	struct packet packet; /* its route is read in place; the rest is set when it goes to a shard */
 
 	while (link_alive(link) && !link->held && link->in_off < link->in_len) {
 		size_t used = 0;
 		const char *at = link->in + link->in_off;
-		enum route_result r = route_next(&link->scanner, at, link->in_len - link->in_off, &route, &used);
+		enum route_result r = route_next(&link->scanner, at, link->in_len - link->in_off, &packet.route, &used);
 
 		link->in_off += (uint32_t)used;
 		switch (r) {
 		case ROUTE_MORE:
 			return;
 		case ROUTE_OK:
-			if (!link_frame(link, &route))
+			if (!link_frame(link, &packet))
 				return;
 			break;
 		case ROUTE_HEADER:

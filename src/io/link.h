@@ -195,6 +195,15 @@ void dial_logged_in(struct link *link);
 void dial_bound(struct link *link, const struct route *route);
 void dial_lost(struct acceptor *a, struct link *link, const char *why);
 
+/* peer.c: every link that has bound a name in jabberd2's protocol, once, but one. */
+struct audience {
+	struct outbox **obs; /* borrowed: of this turn */
+	uint32_t n, cap;
+	const struct outbox *but;
+};
+void audience_collect(struct audience *audience, const struct names *names);
+void audience_free(struct audience *audience);
+
 /* bind.c */
 void bind_request(struct link *link, const char *frame, const struct route *route);
 void bind_undo(struct link *link, const char *frame, const struct route *route);
@@ -211,13 +220,15 @@ uint32_t classify(const struct io *io, struct packet *packet, struct jid_room *r
 /* A frame on its way: as it was read, or with what mini-XML decoded behind it. */
 struct transit {
 	struct link *link;
+	struct packet *packet; /* frame and route are set */
 	const char *frame;
-	const struct route *route;
+	const struct route *route; /* packet's */
 	uint32_t wait; /* out: the shard that has no room */
 };
 
-/* forward.c: one frame of a link that is online. False: it must wait for its shard, link_pause() was called. */
-bool forward_frame(struct link *link, const char *frame, const struct route *route) MUST_USE;
+/* forward.c: one frame of a link that is online; packet's route is of the frame. False: it must wait for its shard, link_pause() was
+ * called. */
+bool forward_frame(struct link *link, const char *frame, struct packet *packet) MUST_USE;
 bool forward_to_shard(struct transit *t) MUST_USE; /* false: t->wait is full */
 struct outbox *forward_find_rcu(const struct transit *t, struct span name, const struct jid *to);
 
@@ -229,6 +240,7 @@ void rewrite_route(struct buf *out, const struct transit *t, const char *drop, c
 /* The payload of a route, or the stanza of a XEP-0114 link, under the default namespace ns (NULL: the stream's). */
 void rewrite_stanza(struct buf *out, const char *frame, const struct route *route, const char *ns);
 void rewrite_send(struct transit *t, struct outbox *to, struct buf *b); /* sends and frees b */
+void rewrite_to_logs(struct transit *t, struct buf *b); /* to every log sink; frees b */
 void rewrite_bounce(struct transit *t, int code); /* the route, back where it came from */
 /* A stanza error for a stanza that goes nowhere, to its sender; none for an error or a result. */
 void rewrite_refuse(struct transit *t, enum stanza_condition condition);

@@ -75,6 +75,31 @@ void rewrite_send(struct transit *t, struct outbox *to, struct buf *b)
 	buf_free(b);
 }
 
+struct log_copy {
+	struct transit *t;
+	struct buf *b;
+};
+
+static void log_one(struct outbox *ob, void *arg)
+{
+	struct log_copy *copy = arg;
+
+	if (!ob->accept && !out_put(copy->t->link->home->out, ob, buf_span(copy->b)))
+		log_limited(LOG_LEVEL_ERROR, "%s: a copy was lost (out of memory)", ob->name);
+}
+
+void rewrite_to_logs(struct transit *t, struct buf *b)
+{
+	struct log_copy copy = { t, b };
+
+	if (b->failed)
+		log_limited(LOG_LEVEL_ERROR, "%s: a copy was lost (out of memory)", t->link->ob.name);
+	else
+		names_logs_rcu(t->link->home->io->cfg.names, log_one, &copy);
+	buf_free(b);
+}
+
+/* The frame's own start tag. */
 static struct span rewrite_start(const struct transit *t)
 {
 	const char *p = t->frame, *end = t->frame + t->route->len;

@@ -3,13 +3,13 @@
  * Owns: everything until the end of main.
  *
  * Options: key=value (listen, user, pass, secret, router, init, lost, sleep, acceptors, shards, domains, shard-bytes, link-bytes,
- * frame-bytes, mxml). Commands on stdin, one a line: "send NAME BYTES", "hold", "release", "quiesce", "stop".
+ * frame-bytes, login-ms, files, mxml). Commands on stdin, one a line: "send NAME BYTES", "hold", "release", "quiesce", "stop".
  */
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <sys/resource.h>
 
 #include "shardsm/hash.h"
 #include "shardsm/io.h"
@@ -189,6 +189,7 @@ int main(int argc, char **argv)
 			(int)number(argc, argv, "lost", 3), (int)number(argc, argv, "sleep", 1) },
 		.listens = &listen,
 		.nlistens = option(argc, argv, "listen", NULL) ? 1 : 0,
+		.login_ms = (uint32_t)number(argc, argv, "login-ms", 0),
 		.link_bytes = (uint64_t)number(argc, argv, "link-bytes", 64 << 20),
 		.shard_bytes = (uint64_t)number(argc, argv, "shard-bytes", 64 << 20),
 		.gave_up = gave_up,
@@ -207,9 +208,13 @@ int main(int argc, char **argv)
 		if (!mailbox_init(&boxes[i], "shard") || pthread_create(&threads[i], NULL, shard_run, &boxes[i]) != 0)
 			return 1;
 	}
+	if (number(argc, argv, "files", 0))
+		setrlimit(RLIMIT_NOFILE, &(struct rlimit){ (rlim_t)number(argc, argv, "files", 0), (rlim_t)number(argc, argv, "files", 0) });
 	io = io_open(&cfg);
-	if (!io || !io_start(io))
+	if (!io || !io_start(io)) {
+		names_free(&cfg.names);
 		return 1;
+	}
 	say("started %u", cfg.nlistens ? (unsigned)io_listening(io, 0) : 0);
 	commands(io, cfg.names);
 	io_quiesce(io);

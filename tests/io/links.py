@@ -156,6 +156,30 @@ def test_strangers_are_bounded():
     h.stop()
 
 
+def test_who_does_not_log_in_is_closed():
+    h = Host(listen=0, login_ms=50)
+    p = Peer.dial(h.port)
+    p.send("<?xml version='1.0'?><stream:stream xmlns:stream='%s' version='1.0'>" % NS_STREAMS)
+    rest = p.wait_closed()
+    eq(rest[-1].child().name, 'urn:ietf:params:xml:ns:xmpp-streams connection-timeout')
+    h.stop()
+
+
+def test_out_of_descriptors():
+    h = Host(listen=0, files=24)
+    a = h.component('a.x')
+    crowd = [socket.create_connection(('127.0.0.1', h.port), TIMEOUT) for _ in range(40)]
+    h.expect('raise the limit of open files')
+    said = sum('cannot accept' in line for line in h.all)
+    for s in crowd:
+        s.close()
+    b = h.component('b.x')  # waits until it is accepted
+    assert said <= 10, 'the acceptor spins'
+    skip_adverts(a, 4)
+    eq(b.bind('c.x'), None)
+    h.stop()
+
+
 def test_routes_between_components():
     h = Host(listen=0)
     a, b = h.component('a.x'), h.component('b.x')
@@ -428,11 +452,18 @@ def test_external_component():
     e = c2s.next()
     eq((e.get('to'), e.get('from')), ('c2s', 'muc.x'))
     assert e.child().is_('jabber:client', 'iq') and e.child().get('id') == '2'
+    log = h.component()
+    eq(log.bind('log.x', inner='<log/>'), None)
+    skip_adverts(log, 5)
     other = accept(h, 'other.x')
     other.next()
+    eq(log.advert(), '+other.x')
     other.send("<presence to='room@muc.x/n' from='x@other.x'><show>away</show></presence>")
     e = muc.next()
     assert e.is_('jabber:component:accept', 'presence') and e.child().text == 'away'
+    e = log.next()
+    eq((e.get('type'), e.get('to'), e.get('from')), ('log', 'muc.x', 'other.x'))
+    assert e.child().is_('jabber:client', 'presence') and e.child().child().is_('jabber:client', 'show')
     muc.send("<iq to='u@nobody' from='room@muc.x' type='get' id='3'><q xmlns='urn:q'/></iq>")
     e = muc.next()
     eq((e.get('type'), e.get('from'), e.get('to'), e.get('id')), ('error', 'u@nobody', 'room@muc.x', '3'))
