@@ -45,14 +45,13 @@ static enum verdict on_last(struct event *ev)
 
 static void sess_end(struct event *ev)
 {
-	struct store_req *req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	struct store_req *rows = event_rows(ev);
 	struct value row[] = { [LOGOUT_TIME] = value_int(clock_wall()) };
 
-	if (req) {
-		store_delete(req, T_LOGOUT, STORE_ALL, value_null());
-		store_put(req, T_LOGOUT, row);
+	if (rows) {
+		store_delete(rows, T_LOGOUT, STORE_ALL, value_null());
+		store_put(rows, T_LOGOUT, row);
 	}
-	store_write(ev->shard, &req);
 }
 
 static void user_delete(struct event *ev, struct store_req *req)

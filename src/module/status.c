@@ -10,11 +10,10 @@
 /* Absent values leave what the row has: the last presence outlives the session that sent it. */
 static void merge(struct event *ev, const struct value *row)
 {
-	struct store_req *req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	struct store_req *rows = event_rows(ev);
 
-	if (req)
-		store_merge(req, T_STATUS, row);
-	store_write(ev->shard, &req);
+	if (rows)
+		store_merge(rows, T_STATUS, row);
 }
 
 static void sess_start(struct event *ev)

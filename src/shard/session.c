@@ -82,6 +82,7 @@ static void lifecycle(struct shard *shard, struct session *s, enum chain chain)
 		if (hook)
 			hook(&ev);
 	}
+	event_fini(&ev);
 }
 
 static struct session *session_new(struct shard *shard, struct user *u, const struct packet *p)
