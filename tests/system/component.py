@@ -120,6 +120,7 @@ class Link:
     def receive(self):
         try:
             data = self.sock.recv(262144)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)   # jabberd2's router waits for acknowledgements
         except BlockingIOError:
             return
         except OSError:
