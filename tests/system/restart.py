@@ -95,10 +95,10 @@ async def lost_c2s(world, check):
         alice.presences.clear()
         second.stop(signal.SIGKILL)
         await party.until(lambda: ('unavailable', bob.boundjid.full) in alice.presences, 'bob to be seen leaving')
+        alice.presences.clear()
         alice.send_message(mto=bob.boundjid.bare, mbody='where are you', mtype='chat')
         bob = await party.join('emil', 'work', one)
         await party.until(lambda: 'where are you' in bob.bodies(), 'the message sent meanwhile')
-        alice.presences.clear()
         await friends_are_well(party, alice, bob, 'here')
 
     async def c2s_back():
