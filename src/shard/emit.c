@@ -103,6 +103,31 @@ static char *put_jid_attr(char *at, struct span name, const struct jid *j)
 	return at;
 }
 
+static void log_one(struct outbox *ob, void *arg)
+{
+	const struct { struct shard *shard; struct span rest; } *copy = arg;
+	static const struct span head = { "<route type='log'", 17 };
+	char *at = out_reserve(copy->shard->out, ob, head.n + copy->rest.n);
+
+	if (!at)
+		return;
+	put(put(at, head), copy->rest);
+	out_commit(copy->shard->out, ob, head.n + copy->rest.n);
+}
+
+/* Log sinks of a network that we route for get a copy of every route: those that come in from the acceptors, those that go out here. */
+static void sent(struct shard *shard, struct outbox *ob, const char *start, size_t n)
+{
+	struct { struct shard *shard; struct span rest; } copy = { shard, span_of(start + 6, n - 6) }; /* behind "<route" */
+	struct names *names = shard->server->set.names;
+
+	out_commit(shard->out, ob, n); /* the bytes stay where they are until the burst ends */
+	rcu_enter();
+	if (unlikely(names_have_logs_rcu(names)) && !ob->accept)
+		names_logs_rcu(names, log_one, &copy);
+	rcu_leave();
+}
+
 static char *put_tail(char *at, const struct packet *p, struct span tag)
 {
 	*at++ = '>';
@@ -147,7 +172,7 @@ void emit_to_session(struct shard *shard, struct session *s, const struct packet
 	at = PUT(at + SM_ID_HEX, "'");
 	at = put_tail(at, p, tag);
 	at = PUT(at, "</route>");
-	out_commit(shard->out, s->peer->link, (size_t)(at - start));
+	sent(shard, s->peer->link, start, (size_t)(at - start));
 }
 
 bool emit_to_link(struct shard *shard, struct outbox *ob, const struct packet *p)
@@ -182,7 +207,7 @@ bool emit_to_link(struct shard *shard, struct outbox *ob, const struct packet *p
 	at = put_tail(at, p, tag);
 	if (!ob->accept)
 		at = PUT(at, "</route>");
-	out_commit(shard->out, ob, (size_t)(at - start));
+	sent(shard, ob, start, (size_t)(at - start));
 	return true;
 }
 
