@@ -151,6 +151,8 @@ static void say_start(const struct program *p)
 	else
 		for (unsigned i = 0; i < o->ndomains; i++)
 			log_notice("[%s] configured", o->domains[i]);
+	if (o->router.pemfile)
+		log_warning("router.pemfile: TLS is not in this version, the link to the router is in clear (keep it on this machine or in a tunnel)");
 	log_notice("threads: %u acceptors, %u workers, %u for the store", o->acceptors, o->workers, o->store_threads);
 }
 

@@ -34,7 +34,7 @@ static void answer(struct shard *shard, const struct packet *p, struct span acti
 	if (failed)
 		buf_str(b, " sc:failed='1'");
 	buf_fmt(b, "></sc:%s></route>", tag);
-	if (b->failed || !out_put(shard->out, p->link, buf_span(b)))
+	if (b->failed || !emit_route(shard, p->link, buf_span(b)))
 		log_limited(LOG_LEVEL_ERROR, "%s: the answer to session action '" SPAN_FMT "' was lost (out of memory)", p->link->name,
 			SPAN_ARG(packet_slice(p, p->route.action)));
 }
@@ -60,7 +60,7 @@ void control_ended(struct shard *shard, struct session *s, const char *action)
 	buf_attr(b, "sc:sm", span_of(id, sizeof(id)));
 	buf_attr(b, "action", span_str(action));
 	buf_str(b, "></sc:session></route>");
-	if (b->failed || !out_put(shard->out, s->peer->link, buf_span(b)))
+	if (b->failed || !emit_route(shard, s->peer->link, buf_span(b)))
 		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": '%s' could not be sent (out of memory)", (int)s->jid_len, s->text, action);
 }
 
@@ -79,7 +79,7 @@ void control_unknown_session(struct shard *shard, struct packet *p)
 	buf_attr(b, "sc:c2s", packet_slice(p, p->route.c2s));
 	buf_attr(b, "sc:sm", p->route.flags & ROUTE_HAS_SM ? packet_slice(p, p->route.sm) : SPAN("none"));
 	buf_str(b, " action='ended'></sc:session></route>");
-	if (b->failed || !out_put(shard->out, p->link, buf_span(b)))
+	if (b->failed || !emit_route(shard, p->link, buf_span(b)))
 		log_limited(LOG_LEVEL_ERROR, "%s: 'ended' could not be sent (out of memory)", p->link->name);
 }
 

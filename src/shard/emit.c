@@ -128,6 +128,17 @@ static void sent(struct shard *shard, struct outbox *ob, const char *start, size
 	rcu_leave();
 }
 
+bool emit_route(struct shard *shard, struct outbox *ob, struct span route)
+{
+	char *at = out_reserve(shard->out, ob, route.n);
+
+	if (!at)
+		return false;
+	put(at, route);
+	sent(shard, ob, at, route.n);
+	return true;
+}
+
 static char *put_tail(char *at, const struct packet *p, struct span tag)
 {
 	*at++ = '>';

@@ -142,6 +142,7 @@ bool stored_read(struct shard *shard, struct span row, struct packet *out, char 
 
 /* emit.c */
 void emit_to_session(struct shard *shard, struct session *s, const struct packet *p, const struct jid *to);
+bool emit_route(struct shard *shard, struct outbox *ob, struct span route); /* a whole route of ours */
 bool emit_to_link(struct shard *shard, struct outbox *ob, const struct packet *p);
 bool packet_of_stanza(struct shard *shard, const struct stanza *st, struct packet *out);
 bool shard_scanner_ready(struct shard *shard); /* shard.c: puts the scanner behind a stream header */

@@ -87,6 +87,7 @@ void user_forget(struct user *u)
 	u->parts = 0;
 	u->exists = false;
 	u->queued = 0;
+	u->flushed = 0;
 }
 
 static void user_retire(struct user *u)

@@ -1,0 +1,44 @@
+#!/usr/bin/python3
+"""log_sink.py - a component that binds with <log/> gets a copy of every route, in both directions, wherever it was made.
+Threads: one.
+Owns: the server that it starts.
+"""
+import sys
+sys.dont_write_bytecode = True
+
+from component import FakeC2S, Hub
+from servers import Report, World, need_shardsm
+
+DOMAIN = 'log.test'
+
+
+def copies(world):
+    _, port = world.listening_shardsm([DOMAIN], workers=4)
+    hub = Hub()
+    c2s = FakeC2S(hub, ('127.0.0.1', port)).connect()
+    c2s.online(DOMAIN)
+    sink = FakeC2S(hub, ('127.0.0.1', port), name='sink').connect()
+    logged, bound = [], []
+    sink.on_route = logged.append
+    sink.send("<bind xmlns='http://jabberd.jabberstudio.org/ns/component/1.0' name='sink-log'><log/></bind>")
+    c2s.create('alice@' + DOMAIN)
+    alice = c2s.start('alice@%s/a' % DOMAIN)
+    alice.send("<presence/>")
+    hub.until(lambda: len(logged) >= 6, lambda: '6 copies, %d came' % len(logged))
+    seen = [(r.get('from'), r.get('to'), r.get('type'), r.elements()[0].name, r.elements()[0].get('action')) for r in logged]
+    assert seen == [
+        ('c2s', DOMAIN, 'log', 'session', 'create'), (DOMAIN, 'c2s', 'log', 'session', 'created'),
+        ('c2s', DOMAIN, 'log', 'session', 'start'), ('sm', 'c2s', 'log', 'session', 'started'),
+        ('c2s', 'sm', 'log', 'presence', None), (DOMAIN, 'c2s', 'log', 'presence', None)], seen
+
+
+def main():
+    need_shardsm()
+    report = Report()
+    with World() as world:
+        report.case('a log sink gets every route', copies, world)
+    return report.finish()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
