@@ -114,7 +114,7 @@ bool io_start(struct io *io)
 			log_error("acceptor %u: no thread", (unsigned)i);
 			return false;
 		}
-		char name[16];
+		char name[24];
 
 		snprintf(name, sizeof(name), "acceptor %u", (unsigned)i);
 		pthread_setname_np(a->thread, name);
