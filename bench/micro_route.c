@@ -14,7 +14,7 @@
 #define HEADER "<stream:stream xmlns:stream='" NS_STREAMS "' version='1.0'>"
 #define ROUTE "<route xmlns='" NS_COMPONENT "' to='sm' from='c2s'>"
 #define SESSION " xmlns:sc='" NS_SESSION "'"
-#define IDS " sc:c2s='11' sc:sm='1bd2f0a93c5e77d81bd2f0a93c5e77d8aabbccdd'"
+#define IDS " sc:c2s='11' sc:sm='1bd2f0a93c5e77d8################aabbccdd'"
 
 static uint64_t now(void)
 {
@@ -24,16 +24,22 @@ static uint64_t now(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* Fills a buffer with n times frame. */
+/* Fills a buffer with n times frame; '#' stands for a letter that is another one each time. */
 static char *many(const char *frame, size_t n, size_t *len)
 {
 	size_t one = strlen(frame);
 	char *buf = malloc(one * n + 1);
+	uint32_t x = 1;
 
 	if (!buf)
 		exit(1);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		memcpy(buf + i * one, frame, one);
+		for (char *p = buf + i * one; (p = memchr(p, '#', (size_t)(buf + (i + 1) * one - p)));) {
+			x = x * 1664525 + 1013904223;
+			*p = (char)('a' + (x >> 24) % 26);
+		}
+	}
 	*len = one * n;
 	return buf;
 }
@@ -84,7 +90,7 @@ static void measure(const char *what, const char *frame, bool mxml)
 int main(void)
 {
 	static const char chat[] = ROUTE "<message xmlns='jabber:client'" SESSION
-		" type='chat' to='bob@localhost/b' id='4f4a0c1d' xml:lang='en'" IDS "><body>hi bob, how are you?</body></message></route>";
+		" type='chat' to='####@localhost/##' id='########' xml:lang='en'" IDS "><body>hi ####, how are you?</body></message></route>";
 	static const char presence[] = ROUTE "<presence xmlns='jabber:client'" SESSION IDS "><show>away</show></presence></route>";
 	static const char iq[] = ROUTE "<iq xmlns='jabber:client'" SESSION " type='get' id='r1'" IDS
 		"><query xmlns='jabber:iq:roster'/></iq></route>";

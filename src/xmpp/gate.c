@@ -42,6 +42,19 @@ static enum gate_verdict token(struct gate *g, int n, const char *error)
 	return n < 0 ? GATE_MORE : gate_bad(g, NOT_WELL_FORMED, error);
 }
 
+/* Characters beyond ASCII, one or more. */
+static enum gate_verdict beyond_ascii(struct gate *g)
+{
+	const char *p = scan_beyond_ascii(g->p, g->end);
+	uint32_t cp;
+
+	if (likely(p > g->p)) {
+		g->p = p;
+		return GATE_OK;
+	}
+	return token(g, scan_utf8(p, g->end, &cp), "ill-formed UTF-8");
+}
+
 static enum gate_verdict name_char(struct gate *g, bool first)
 {
 	if (g->p == g->end)
@@ -56,7 +69,7 @@ static enum gate_verdict name_char(struct gate *g, bool first)
 }
 
 /* QName: at most one colon, with a name on either side. */
-static inline enum gate_verdict qname(struct gate *g, struct gate_name *out)
+static enum gate_verdict COLD qname_any(struct gate *g, struct gate_name *out)
 {
 	const char *s = g->p;
 	uint32_t colon = 0;
@@ -86,26 +99,44 @@ static inline enum gate_verdict qname(struct gate *g, struct gate_name *out)
 	return GATE_OK;
 }
 
-/* From behind the opening quote to behind the closing one. */
-static inline enum gate_verdict value(struct gate *g, struct gate_attr *a)
+/* The same, quick for what nearly every name is: ASCII, and whole. */
+static inline enum gate_verdict qname(struct gate *g, struct gate_name *out)
 {
-	const char *s = g->p;
+	const char *s = g->p, *end = g->end, *p = s;
+	size_t colon = 0;
+
+	if (unlikely(s == end || !scan_is(*s, SC_START)))
+		return qname_any(g, out);
+	p = scan_run(p + 1, end, SC_NAME);
+	if (end - p >= 2 && *p == ':' && scan_is(p[1], SC_START)) {
+		colon = (size_t)(p - s);
+		p = scan_run(p + 2, end, SC_NAME);
+	}
+	if (unlikely(p == end || *p == ':' || (unsigned char)*p >= 0x80 || p - s > GATE_NAME_MAX))
+		return qname_any(g, out);
+	*out = (struct gate_name){ (uint32_t)(s - g->buf), (uint16_t)(p - s), (uint16_t)colon };
+	g->p = p;
+	return GATE_OK;
+}
+
+/* From the first byte that is not plain to behind the closing quote. */
+static enum gate_verdict value_any(struct gate *g, struct gate_attr *a)
+{
 	enum gate_verdict v = GATE_OK;
 	uint32_t cp;
 
-	a->odd = false;
 	while (v == GATE_OK) {
 		g->p = scan_plain(g->p, g->end);
 		if (g->p == g->end)
 			return GATE_MORE;
 		char c = *g->p;
-		if (likely(c == a->quote))
+		if (c == a->quote)
 			break;
 		if (c == '&') {
 			a->odd = true;
 			v = token(g, scan_reference(g->p, g->end, &cp), "an unknown entity, or the number of no character");
 		} else if ((unsigned char)c >= 0x80) {
-			v = token(g, scan_utf8(g->p, g->end, &cp), "ill-formed UTF-8");
+			v = beyond_ascii(g);
 		} else if (c == '\'' || c == '"' || c == '>' || c == ']') {
 			g->p++;
 		} else if (scan_is(c, SC_SPACE)) {
@@ -115,9 +146,54 @@ static inline enum gate_verdict value(struct gate *g, struct gate_attr *a)
 			return gate_bad(g, NOT_WELL_FORMED, c == '<' ? "a < in an attribute" : "a control character");
 		}
 	}
-	a->value = (struct slice){ (uint32_t)(s - g->buf), (uint32_t)(g->p - s) };
-	g->p++;
 	return v;
+}
+
+/* From behind the opening quote to behind the closing one. */
+static inline enum gate_verdict value(struct gate *g, struct gate_attr *a)
+{
+	const char *s = g->p, *p = scan_plain(s, g->end);
+
+	a->odd = false;
+	if (unlikely(p == g->end || *p != a->quote)) {
+		g->p = p;
+		enum gate_verdict v = value_any(g, a);
+		if (v != GATE_OK)
+			return v;
+		p = g->p;
+	}
+	a->value = (struct slice){ (uint32_t)(s - g->buf), (uint32_t)(p - s) };
+	g->p = p + 1;
+	return GATE_OK;
+}
+
+/* From the name to behind the opening quote. */
+static enum gate_verdict equals_any(struct gate *g, struct gate_attr *a)
+{
+	g->p = scan_space(g->p, g->end);
+	if (g->p == g->end)
+		return GATE_MORE;
+	if (*g->p != '=')
+		return gate_bad(g, NOT_WELL_FORMED, "an attribute without a value");
+	g->p = scan_space(g->p + 1, g->end);
+	if (g->p == g->end)
+		return GATE_MORE;
+	a->quote = *g->p;
+	if (a->quote != '\'' && a->quote != '"')
+		return gate_bad(g, NOT_WELL_FORMED, "an attribute's value without quotes");
+	g->p++;
+	return GATE_OK;
+}
+
+static inline enum gate_verdict equals(struct gate *g, struct gate_attr *a)
+{
+	const char *p = g->p;
+
+	if (unlikely(g->end - p < 2 || p[0] != '=' || (p[1] != '\'' && p[1] != '"')))
+		return equals_any(g, a);
+	a->quote = p[1];
+	g->p = p + 2;
+	return GATE_OK;
 }
 
 /* One bit for most names: where it is not taken yet, the name is new. */
@@ -155,22 +231,9 @@ static inline enum gate_verdict attribute(struct gate *g, uint64_t *names)
 	enum gate_verdict v = qname(g, &a->name);
 	if (v != GATE_OK)
 		return v;
-	if (unlikely(*g->p != '='))
-		g->p = scan_space(g->p, g->end);
-	if (g->p == g->end)
-		return GATE_MORE;
-	if (*g->p != '=')
-		return gate_bad(g, NOT_WELL_FORMED, "an attribute without a value");
-	g->p++;
-	if (unlikely(g->p < g->end && scan_is(*g->p, SC_SPACE)))
-		g->p = scan_space(g->p, g->end);
-	if (g->p == g->end)
-		return GATE_MORE;
-	a->quote = *g->p;
-	if (a->quote != '\'' && a->quote != '"')
-		return gate_bad(g, NOT_WELL_FORMED, "an attribute's value without quotes");
-	g->p++;
-	v = value(g, a);
+	v = equals(g, a);
+	if (v == GATE_OK)
+		v = value(g, a);
 	if (v != GATE_OK)
 		return v;
 	uint64_t bit = name_bit(g, &a->name);
@@ -303,7 +366,6 @@ static enum gate_verdict cdata(struct gate *g)
 {
 	static const char open[] = "<![CDATA[";
 	size_t n = sizeof(open) - 1, have = (size_t)(g->end - g->p);
-	uint32_t cp;
 	enum gate_verdict v = GATE_OK;
 
 	if (memcmp(g->p, open, have < n ? have : n) != 0)
@@ -322,7 +384,7 @@ static enum gate_verdict cdata(struct gate *g)
 				break;
 			g->p++;
 		} else if ((unsigned char)*g->p >= 0x80) {
-			v = token(g, scan_utf8(g->p, g->end, &cp), "ill-formed UTF-8");
+			v = beyond_ascii(g);
 		} else if (*g->p == '<' || *g->p == '&' || scan_is(*g->p, SC_SPACE)) {
 			g->p++;
 		} else {
@@ -356,7 +418,7 @@ static enum gate_verdict text_stop(struct gate *g)
 	}
 	if ((unsigned char)*g->p < 0x80)
 		return gate_bad(g, NOT_WELL_FORMED, "a control character");
-	return token(g, scan_utf8(g->p, g->end, &cp), "ill-formed UTF-8");
+	return beyond_ascii(g);
 }
 
 static inline enum gate_verdict content(struct gate *g)

@@ -30,6 +30,17 @@ enum gate_ns gate_ns_of(struct span uri)
 	return GN_OTHER;
 }
 
+/* COMPAT jabberd2 writes namespaces unescaped, and its parser stops at the '|' that it joins names with. */
+static bool peers_carry(struct span uri)
+{
+	const char *p = scan_plain(uri.p, uri.p + uri.n), *end = uri.p + uri.n;
+
+	for (; p < end; p = scan_plain(p + 1, end))
+		if (memchr("<>&'\"", *p, 5))
+			return false;
+	return !memchr(uri.p, '|', uri.n);
+}
+
 /* The rules for what may be bound to what. */
 static enum gate_verdict check_binding(struct gate *g, struct span prefix, struct span uri)
 {
@@ -43,10 +54,8 @@ static enum gate_verdict check_binding(struct gate *g, struct span prefix, struc
 		return gate_bad(g, NOT_WELL_FORMED, "the prefix xml and its namespace belong to each other");
 	if (uri.n == sizeof(XMLNS_URI) - 1 && span_is(uri, XMLNS_URI))
 		return gate_bad(g, NOT_WELL_FORMED, "the namespace of xmlns is declared");
-	/* COMPAT jabberd2 writes namespaces unescaped, and its parser stops at the '|' that it joins names with. */
-	for (uint32_t i = 0; i < uri.n; i++)
-		if (memchr("|<>&'\"", uri.p[i], 6))
-			return gate_limit(g, "a namespace holds a character that peers can't carry");
+	if (uri.n && !peers_carry(uri))
+		return gate_limit(g, "a namespace holds a character that peers can't carry");
 	return GATE_OK;
 }
 

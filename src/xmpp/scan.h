@@ -82,6 +82,21 @@ static inline const char *scan_text(const char *p, const char *end)
 	return scan_run(p, end, SC_TEXT);
 }
 
+/* Passes well-formed characters beyond ASCII: the common ones; any other, and what is ill-formed or cut off, is left to scan_utf8(). */
+static inline const char *scan_beyond_ascii(const char *p, const char *end)
+{
+	while (end - p >= 3) {
+		const unsigned char *u = (const unsigned char *)p;
+		if (u[0] >= 0xc2 && u[0] <= 0xdf && (u[1] & 0xc0) == 0x80)
+			p += 2;
+		else if (u[0] >= 0xe1 && u[0] <= 0xee && u[0] != 0xed && (u[1] & 0xc0) == 0x80 && (u[2] & 0xc0) == 0x80)
+			p += 3;
+		else
+			break;
+	}
+	return p;
+}
+
 /* One character at p, which is not ASCII: its length, 0: ill-formed or no XML character, -1: cut off by end. */
 int scan_utf8(const char *p, const char *end, uint32_t *cp);
 /* The same for a character beyond ASCII in a name; 0 too where a name can't hold it. */

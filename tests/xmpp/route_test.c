@@ -312,6 +312,12 @@ Test(route, bare_stanzas_of_components)
 	cr_expect_eq(read_on(&room, "<message to='a'/>", false, false)->r.element, EL_OTHER);
 }
 
+Test(route, a_prefix_of_the_header_on_a_bare_stanza_is_refused)
+{
+	cr_expect_eq(read_on(&room, "<message stream:x='1' to='bob@localhost'/>", true, false)->r.element, EL_REFUSED);
+	cr_expect_eq(read_on(&room, "<message to='bob@localhost'><stream:x/></message>", true, false)->r.element, EL_REFUSED);
+}
+
 Test(route, everything_can_be_read_by_mini_xml)
 {
 	struct read *rd = read_on(&room, IN_ROUTE("<message xmlns='jabber:client'" SC " to='b@c' id='1' sc:c2s='11'><body/></message>"), false, true);
