@@ -152,24 +152,30 @@ class Party:
             await self.until(lambda: ('available', b.boundjid.full) in a.presences, 'presence after the approval')
 
 
-async def everyday(party, ports, check):
-    """What people do all day. ports: of the c2s that alice and bob use. check(name, coroutine function) runs a case."""
-    alice_port, bob_port = ports[0], ports[-1]
-    who = {}
+class Everyday:
+    """What people do all day, case by case. ports: of the c2s that alice and bob use."""
 
-    async def register():
-        who['alice'] = await party.join('alice', 'home', alice_port, register=True)
-        who['bob'] = await party.join('bob', 'work', bob_port, register=True)
+    def __init__(self, party, ports):
+        self.party = party
+        self.alice_port, self.bob_port = ports[0], ports[-1]
+        self.alice = self.bob = None
 
-    async def subscribe():
-        alice, bob = who['alice'], who['bob']
+    async def register(self):
+        party = self.party
+        self.alice = await party.join('alice', 'home', self.alice_port, register=True)
+        self.bob = await party.join('bob', 'work', self.bob_port, register=True)
+
+    async def subscribe(self):
+        party = self.party
+        alice, bob = self.alice, self.bob
         await party.befriend(alice, bob)
         roster = await alice.get_roster(timeout=SECONDS)
         items = roster['roster']['items']
         assert items[slixmpp.JID(bob.boundjid.bare)]['subscription'] == 'both', 'the roster holds %s' % items
 
-    async def chat():
-        alice, bob = who['alice'], who['bob']
+    async def chat(self):
+        party = self.party
+        alice, bob = self.alice, self.bob
         text = 'ä😀 <&> "\'' + 'long ' * 1000
         alice.send_message(mto=bob.boundjid.bare, mbody=text, mtype='chat')
         alice.send_message(mto=bob.boundjid.full, mbody='full', mtype='chat')
@@ -178,66 +184,75 @@ async def everyday(party, ports, check):
         assert bob.bodies(alice) == [text, 'full'], bob.bodies(alice)
         assert alice.bodies(bob) == ['back'], alice.bodies(bob)
 
-    async def services():
-        alice = who['alice']
+    async def services(self):
+        party = self.party
+        alice = self.alice
         await alice['xep_0199'].ping(slixmpp.JID(party.domain), timeout=SECONDS)
         version = await alice['xep_0092'].get_version(slixmpp.JID(party.domain), timeout=SECONDS)
         assert version['software_version']['name'], version
         info = await alice['xep_0030'].get_info(jid=party.domain, timeout=SECONDS)
         assert ('server', 'im') in [i[:2] for i in info['disco_info']['identities']], info
-        reply = await alice['xep_0199'].ping(who['bob'].boundjid, timeout=SECONDS)   # answered by bob's client
+        reply = await alice['xep_0199'].ping(self.bob.boundjid, timeout=SECONDS)   # answered by bob's client
         assert reply is not None
 
-    async def offline():
-        alice, bob = who['alice'], who['bob']
+    async def offline(self):
+        party = self.party
+        alice, bob = self.alice, self.bob
         alice.presences.clear()
         await party.quit(bob)
         await party.until(lambda: ('unavailable', 'bob@%s/work' % party.domain) in alice.presences, 'bob to go')
         for i in range(5):
             alice.send_message(mto='bob@' + party.domain, mbody='offline %d' % i, mtype='chat')
         await alice['xep_0199'].ping(slixmpp.JID(party.domain), timeout=SECONDS)
-        bob = who['bob'] = await party.join('bob', 'work', bob_port)
+        bob = self.bob = await party.join('bob', 'work', self.bob_port)
         await party.until(lambda: len(bob.messages) >= 5, 'five offline messages')
         assert bob.bodies() == ['offline %d' % i for i in range(5)], bob.bodies()
         assert all(m['delay']['stamp'] for m in bob.messages), 'without a delay'
         await party.until(lambda: ('available', alice.boundjid.full) in bob.presences, "alice's presence after login")
 
-    async def conflict():
-        first = who['alice']
+    async def conflict(self):
+        party = self.party
+        first = self.alice
         first.roster.auto_authorize = None
-        second = await party.join('alice', 'home', bob_port if len(ports) > 1 else alice_port)
+        second = await party.join('alice', 'home', self.bob_port)
         await party.until(lambda: first.gone, 'the first session to be closed')
         assert first.conflict == 'conflict', 'closed with %s' % first.conflict
         party.clients.remove(first)
-        who['alice'] = second
-        who['bob'].send_message(mto=second.boundjid.full, mbody='to the new one', mtype='chat')
+        self.alice = second
+        self.bob.send_message(mto=second.boundjid.full, mbody='to the new one', mtype='chat')
         await party.until(lambda: second.bodies() == ['to the new one'], 'a message to the new session')
 
-    async def resources():
-        bob = who['bob']
-        second = await party.join('bob', 'phone', alice_port, priority=10)
+    async def resources(self):
+        party = self.party
+        bob = self.bob
+        second = await party.join('bob', 'phone', self.alice_port, priority=10)
         await party.until(lambda: ('available', second.boundjid.full) in bob.presences, 'the own other resource')
-        who['alice'].send_message(mto=bob.boundjid.bare, mbody='to the phone', mtype='chat')
+        self.alice.send_message(mto=bob.boundjid.bare, mbody='to the phone', mtype='chat')
         await party.until(lambda: second.bodies() == ['to the phone'], 'a message to the higher priority')
         assert 'to the phone' not in bob.bodies(), 'the lower priority got it too'
         await party.quit(second)
         await party.until(lambda: ('unavailable', second.boundjid.full) in bob.presences, 'the phone to go')
 
-    async def unregister():
-        carol = await party.join('carol', 'x', bob_port, register=True)
+    async def unregister(self):
+        party = self.party
+        carol = await party.join('carol', 'x', self.bob_port, register=True)
         try:
             await carol['xep_0077'].cancel_registration(timeout=SECONDS)
         except slixmpp.exceptions.IqTimeout:
             pass   # c2s may close the stream before its answer is out
         await party.until(lambda: carol.gone, 'the end of an account that was removed', SECONDS)
         party.clients.remove(carol)
-        again = Client(party, 'carol', 'x', bob_port)
+        again = Client(party, 'carol', 'x', self.bob_port)
         party.clients.append(again)
         again.open()
         await party.until(lambda: again.failure or again.gone or again.ready, 'the outcome of a login')
         assert not again.ready, 'a removed account could log in'
 
-    for case in (register, subscribe, chat, services, offline, conflict, resources, unregister):
+
+async def everyday(party, ports, check):
+    """check(name, coroutine function) runs a case; the first that fails ends the day."""
+    day = Everyday(party, ports)
+    for case in (day.register, day.subscribe, day.chat, day.services, day.offline, day.conflict, day.resources, day.unregister):
         if not await check(case.__name__, case):
             break
 
