@@ -3,18 +3,28 @@
  * Owns: nothing.
  * A row is deleted only after it was written to the link of a session that still exists: a crash in between repeats it, none is lost.
  */
+#include <stdlib.h>
+
 #include "shardsm/clock.h"
+#include "shardsm/datetime.h"
 #include "shardsm/log.h"
 #include "shardsm/module.h"
 
 #define NS_CHATSTATES "http://jabber.org/protocol/chatstates"
+#define NS_EVENT "jabber:x:event"
+#define NS_EXPIRE "jabber:x:expire"
+#define NS_DELAY "urn:xmpp:delay"
+#define NS_OLD_DELAY "jabber:x:delay"
 #define PAGE 200 /* rows of one read: what is in memory of a long queue at a time */
 
-static bool drop_messages;
+static bool drop_messages, store_headlines;
+static int64_t quota; /* stanzas of one user; 0: no limit */
 
 static bool start(struct config *config)
 {
 	drop_messages = config_has(config, "offline.dropmessages");
+	store_headlines = config_has(config, "offline.storeheadlines");
+	quota = config_int(config, "offline.userquota", 0, 0, INT32_MAX);
 	return true;
 }
 
@@ -46,6 +56,33 @@ static bool only_chat_state(struct event *ev)
 	return root != NULL;
 }
 
+static bool mentions(struct span xml, const char *ns)
+{
+	return xml.n && memmem(xml.p, xml.n, ns, strlen(ns)) != NULL;
+}
+
+/* XEP-0022 section 3.1: the sender asked to be told when the message is stored. An event that has an id is an answer itself. */
+static void tell_stored(struct event *ev)
+{
+	const struct packet *p = ev->packet;
+	struct buf *b = scratch(ev->shard, 0);
+	struct xml *root, *x;
+
+	if (!mentions(packet_slice(p, p->route.content), NS_EVENT))
+		return;
+	root = event_payload(ev);
+	x = root ? xml_child(root, NS_EVENT, "x") : NULL;
+	if (!x || !xml_child(x, NS_EVENT, "offline") || xml_child(x, NS_EVENT, "id"))
+		return;
+	buf_str(b, "<x xmlns='" NS_EVENT "'><offline/><id>");
+	buf_text(b, xml_attr(root, "id"));
+	buf_str(b, "</id></x>");
+	if (!b->failed)
+		send_stanza(ev->shard, &(struct stanza){ .tag = "message",
+			.type = ev->type == ST_CHAT ? "chat" : ev->type == ST_HEADLINE ? "headline" : NULL, .content = buf_span(b),
+			.from = &p->to, .to = &p->from });
+}
+
 static enum verdict on_stored(struct event *ev, struct store_req *answer)
 {
 	ev->user->writes--;
@@ -53,20 +90,17 @@ static enum verdict on_stored(struct event *ev, struct store_req *answer)
 		return event_store_error(ev, answer, "a message could not be stored");
 	if (ev->user->parts & PART_QUEUE)
 		ev->user->queued++;
+	tell_stored(ev);
 	return V_HANDLED;
 }
 
-static enum verdict pkt_user(struct event *ev)
+static enum verdict store(struct event *ev)
 {
 	struct buf *delay = scratch(ev->shard, 0), *row = scratch(ev->shard, 1);
 	struct store_req *req;
 	struct value values[1];
 	enum verdict v;
 
-	if (!event_is(ev, PL_MESSAGE) || (ev->type != ST_NORMAL && ev->type != ST_CHAT) || drop_messages)
-		return V_PASS;
-	if (only_chat_state(ev))
-		return V_HANDLED;
 	buf_str(delay, "<delay xmlns='urn:xmpp:delay'");
 	buf_attr(delay, "from", jid_domain(&ev->packet->to));
 	buf_str(delay, " stamp='");
@@ -85,6 +119,42 @@ static enum verdict pkt_user(struct event *ev)
 	return v;
 }
 
+static enum verdict store_below_quota(struct event *ev)
+{
+	if (ev->user->queued + ev->user->writes < quota)
+		return store(ev);
+	return ev->type == ST_HEADLINE ? V_HANDLED : event_error(ev, SE_SERVICE_UNAVAILABLE);
+}
+
+static enum verdict on_counted(struct event *ev, struct store_req *answer)
+{
+	if (store_status(answer) != STORE_OK)
+		return event_store_error(ev, answer, "stored messages could not be counted");
+	load_done(ev->user, answer, 0);
+	ev->user->parts |= PART_QUEUE;
+	return store_below_quota(ev);
+}
+
+static enum verdict pkt_user(struct event *ev)
+{
+	struct store_req *req;
+
+	if (!event_is(ev, PL_MESSAGE) || drop_messages ||
+		(ev->type != ST_NORMAL && ev->type != ST_CHAT && !(ev->type == ST_HEADLINE && store_headlines)))
+		return V_PASS;
+	if (only_chat_state(ev))
+		return V_HANDLED;
+	if (!quota)
+		return store(ev);
+	if (ev->user->parts & PART_QUEUE)
+		return store_below_quota(ev);
+	/* Nobody else of this user is let in front meanwhile, so the count stays true. */
+	req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	if (req)
+		load_ask(req);
+	return event_ask(ev, &req, on_counted, ASK_AFTER_WRITES, NULL);
+}
+
 /* --- handing over ------------------------------------------------------------------------------------------------------------ */
 
 /* What was written to the client's link may go. What was not stays, and is handed over again. */
@@ -97,6 +167,8 @@ static void on_written(struct shard *shard, struct user *u, bool written, uint64
 		u->parts &= (uint8_t)~PART_QUEUE; /* counted again when somebody comes */
 		return;
 	}
+	if (!u->flushed)
+		return; /* the account was deleted meanwhile: what is there now is another's */
 	/* From here on a read comes behind the delete; databases give low sequences again once the table is empty. */
 	if (u->flushed == (int64_t)upto)
 		u->flushed = 0;
@@ -118,8 +190,10 @@ static enum verdict on_page(struct event *ev, struct store_req *answer)
 	if (!ev->session)
 		return V_PASS;
 	for (uint32_t i = 0; i < n; i++) {
+		struct span row = store_value(answer, 0, i, QUEUE_XML).s;
+
 		/* A row that is no stanza any more is dropped with the others: it would come again and again. */
-		if (!stored_to_session(ev->session, store_value(answer, 0, i, QUEUE_XML).s))
+		if (!stored_stale(ev, row) && !stored_to_session(ev->session, row))
 			log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": row %lld of its queue is not a stanza and is dropped",
 				SPAN_ARG(store_req_owner(answer)), (long long)store_sequence(answer, 0, i));
 		last = store_sequence(answer, 0, i);
@@ -155,6 +229,66 @@ static enum verdict in_sess(struct event *ev)
 	return priority < 0 ? V_PASS : ask_page(ev);
 }
 
+/* XEP-0023: seconds after it was stored the message is worthless. P18: the stamp may be of either kind. */
+static bool stale(struct event *ev, struct span row)
+{
+	struct xml *stanza, *x, *delay;
+	struct xml_doc *doc = mentions(row, NS_EXPIRE) ? stored_tree(ev->shard, row, &stanza) : NULL;
+	struct buf *seconds = scratch(ev->shard, 0);
+	int64_t stamp;
+	bool late = false;
+
+	if (!doc)
+		return false;
+	x = xml_child(stanza, NS_EXPIRE, "x");
+	delay = xml_child(stanza, NS_DELAY, "delay"); /* the first is ours */
+	if (!delay)
+		delay = xml_child(stanza, NS_OLD_DELAY, "x");
+	if (x && delay && datetime_read(xml_attr(delay, "stamp"), &stamp)) {
+		char *end;
+
+		buf_put(seconds, xml_attr(x, "seconds"));
+		buf_put(seconds, span_of("", 1));
+		if (!seconds->failed && seconds->p[0] >= '0' && seconds->p[0] <= '9') {
+			unsigned long long n = strtoull(seconds->p, &end, 10);
+
+			late = !*end && n < INT32_MAX && clock_wall() >= stamp + (int64_t)n;
+		}
+	}
+	xml_free(&doc);
+	return late;
+}
+
+/* --- the account goes ---------------------------------------------------------------------------------------------------------- */
+
+static enum verdict bounce_page(struct event *ev, int64_t after);
+
+static enum verdict on_bounce_page(struct event *ev, struct store_req *answer)
+{
+	uint32_t n = store_status(answer) == STORE_OK ? store_rows(answer, 0) : 0;
+
+	if (store_status(answer) != STORE_OK)
+		return event_store_error(ev, answer, "stored messages could not be read");
+	for (uint32_t i = 0; i < n; i++)
+		(void)stored_bounce(ev->shard, store_value(answer, 0, i, QUEUE_XML).s, SE_ITEM_NOT_FOUND);
+	return n == PAGE ? bounce_page(ev, store_sequence(answer, 0, n - 1)) : V_PASS;
+}
+
+static enum verdict bounce_page(struct event *ev, int64_t after)
+{
+	struct store_req *req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+
+	if (req)
+		store_get_page(req, T_QUEUE, after, PAGE);
+	return event_ask(ev, &req, on_bounce_page, ASK_AFTER_WRITES, NULL);
+}
+
+/* Who wrote to it hears that it was never read. What is on its way to a client already is not. */
+static enum verdict user_leaving(struct event *ev)
+{
+	return bounce_page(ev, ev->user->flushed);
+}
+
 static void user_delete(struct event *ev, struct store_req *req)
 {
 	(void)ev;
@@ -170,5 +304,7 @@ const struct module module_offline = {
 	.load_done = load_done,
 	.in_sess = in_sess,
 	.pkt_user = pkt_user,
+	.stale = stale,
+	.user_leaving = user_leaving,
 	.user_delete = user_delete,
 };

@@ -12,9 +12,11 @@
 #define GROUPS_MAX 64 /* of one item */
 
 static int64_t max_items; /* 0: no limit */
+bool roster_drop_requests;
 
 static bool start(struct config *config)
 {
+	roster_drop_requests = config_has(config, "offline.dropsubscriptions");
 	max_items = config_int(config, "roster.maxitems", 0, 0, INT32_MAX);
 	return true;
 }

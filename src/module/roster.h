@@ -12,6 +12,7 @@
 void roster_push(struct event *ev, const struct roster_item *item); /* to every session that fetched the roster */
 void roster_store_item(struct store_req *req, const struct roster_item *item); /* in place of the one with its JID */
 bool roster_full(const struct user *u);
+extern bool roster_drop_requests; /* fixed before the threads start: requests for somebody who is away are not kept */
 
 /* roster_load.c */
 int roster_load_ask(struct store_req *req);

@@ -88,6 +88,7 @@ void user_forget(struct user *u)
 	u->exists = false;
 	u->queued = 0;
 	u->flushed = 0;
+	u->flushed = 0;
 }
 
 static void user_retire(struct user *u)
