@@ -30,6 +30,7 @@ struct program {
 	struct config *config;
 	struct options options;
 	struct span *domains;
+	struct io_listen *listens; /* as long as io */
 	struct names *names;
 	struct store *store;
 	struct server *server;
@@ -106,7 +107,7 @@ static bool open_server(struct program *p)
 static bool open_io(struct program *p)
 {
 	const struct options *o = &p->options;
-	struct io_listen *listens = calloc(o->nlistens + 1, sizeof(*listens));
+	struct io_listen *listens = p->listens = calloc(o->nlistens + 1, sizeof(*listens));
 	struct io_config c = { .acceptors = o->acceptors, .shards = server_mailboxes(p->server), .nshards = o->workers,
 		.names = p->names, .limits = o->route_limits, .route_mxml = o->route_parser_mxml, .id = span_str(o->id),
 		.domains = p->domains, .ndomains = o->ndomains, .listens = listens, .nlistens = o->nlistens,
@@ -121,7 +122,6 @@ static bool open_io(struct program *p)
 		c.router = (struct io_router){ o->router.ip, o->router.port, o->router.user, o->router.pass, o->router.retry_init,
 			o->router.retry_lost, o->router.retry_sleep };
 	p->io = io_open(&c);
-	free(listens);
 	return p->io != NULL;
 }
 
@@ -174,6 +174,17 @@ static int serve(struct program *p, const sigset_t *signals)
 	return atomic_load(&p->gave_up) ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+static void close_all(struct program *p)
+{
+	server_free(&p->server);
+	names_free(&p->names);
+	rcu_settle();
+	free(p->domains);
+	free(p->listens);
+	options_free(&p->options);
+	config_free(&p->config);
+}
+
 int main(int argc, char **argv)
 {
 	static struct program p;
@@ -213,5 +224,6 @@ int main(int argc, char **argv)
 	status = serve(&p, &signals);
 	log_notice("stopped");
 	log_close();
+	close_all(&p);
 	return status;
 }

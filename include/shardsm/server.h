@@ -31,5 +31,6 @@ struct mailbox *const *server_mailboxes(const struct server *server);       /* n
 /* Works off what is queued, ends every session as the stock sm does (ended, unavailable, rows), waits for the store's answers, then
  * stops the threads; each wait is bounded by half of ms. Nobody may post packets any more. */
 void server_stop(struct server *server, int ms);
+void server_free(struct server **server); /* after server_stop() and store_close() */
 
 #endif

@@ -247,7 +247,7 @@ bool packet_of_stanza(struct shard *shard, const struct stanza *st, struct packe
 	memset(out, 0, offsetof(struct packet, route.attrs));
 	if (b->failed)
 		return false;
-	if (route_next(&shard->scanner, b->p, b->n, &out->route, &used) != ROUTE_OK) {
+	if (route_next(&shard->scanner, b->p, b->n, &out->route, &used) != ROUTE_OK || out->route.element != EL_ROUTE) {
 		log_error("%s: a stanza of ours is not well-formed (%s): " SPAN_FMT, shard->name, shard->scanner.error,
 			SPAN_ARG(buf_span(b)));
 		(void)shard_scanner_ready(shard);
@@ -302,6 +302,22 @@ static struct outbox *link_to(struct shard *shard, const struct jid *to, bool ou
 	return ob ? ob : names_router_rcu(names);
 }
 
+/* To the addressee's shard: a copy that has no link any more. The packet in hand keeps its own, and a kept one its reference. */
+static bool hand_over(struct shard *shard, struct packet *p)
+{
+	uint32_t to = p->to.node_len ? shard_of(jid_bare(&p->to), shard->server->set.nshards) : shard->index;
+	struct outbox *link = p->link;
+	uint8_t stage = p->stage;
+	bool ok;
+
+	p->link = NULL;
+	p->stage = STAGE_DELIVER;
+	ok = tray_packet(&shard->tray, to, p);
+	p->link = link;
+	p->stage = stage;
+	return ok;
+}
+
 void pass_on(struct shard *shard, struct packet *p)
 {
 	bool ours = serves_domain(shard, jid_domain(&p->to)), sent;
@@ -318,10 +334,7 @@ void pass_on(struct shard *shard, struct packet *p)
 		return;
 	}
 	if (!ob) {
-		p->stage = STAGE_DELIVER;
-		p->link = NULL;
-		sent = tray_packet(&shard->tray,
-			p->to.node_len ? shard_of(jid_bare(&p->to), shard->server->set.nshards) : shard->index, p);
+		sent = hand_over(shard, p);
 	}
 	if (!sent)
 		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": a stanza was lost on its way here (out of memory)", SPAN_ARG(jid_full(&p->to)));

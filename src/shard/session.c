@@ -159,6 +159,13 @@ void session_end(struct shard *shard, struct session *s)
 	rcu_after(&s->rcu, free_after_grace);
 }
 
+void session_drop(struct shard *shard, struct session *s)
+{
+	s->user->sessions = s->next;
+	cds_lfht_del(shard->sessions, &s->node);
+	rcu_after(&s->rcu, free_after_grace);
+}
+
 static void end_all_of(struct shard *shard, struct peer *peer, bool tell)
 {
 	while (peer->sessions) {
@@ -184,4 +191,15 @@ void sessions_end_all(struct shard *shard)
 {
 	for (struct peer *peer = shard->peers; peer; peer = peer->next)
 		end_all_of(shard, peer, true);
+}
+
+void peers_free(struct shard *shard)
+{
+	while (shard->peers) {
+		struct peer *peer = shard->peers;
+
+		shard->peers = peer->next;
+		outbox_unref(&peer->link);
+		free(peer);
+	}
 }

@@ -306,3 +306,65 @@ void server_stop(struct server *server, int ms)
 	for (uint32_t i = 0; i < server->set.nshards; i++)
 		pthread_join(server->shards[i]->thread, NULL);
 }
+
+/* What nobody came for: letters that were posted after the end, answers of a store that was slower than the stop. */
+static void drop_letters(struct mailbox *mb)
+{
+	struct letter *last, *l = mailbox_take(mb, &last), *next;
+
+	for (; l; l = next) {
+		next = mailbox_next(l, last);
+		if (l->kind == LETTER_STORE) {
+			struct store_req *req = (struct store_req *)l;
+
+			store_req_free(&req);
+		} else if (l->kind == LETTER_PEER_GONE || l->kind == LETTER_PEER_HERE) {
+			struct peer_gone *gone = (struct peer_gone *)l;
+
+			if (gone->link)
+				outbox_unref(&gone->link);
+			free(gone);
+		} else {
+			free(l);
+		}
+	}
+}
+
+static void shard_free(struct shard *shard)
+{
+	drop_letters(&shard->box);
+	users_free(shard);
+	peers_free(shard);
+	dispatch_tray_fini(&shard->tray);
+	out_tray_free(&shard->out);
+	drop_letters(&shard->box);
+	mailbox_fini(&shard->box);
+	for (int k = 0; k < SCRATCHES; k++)
+		buf_free(&shard->scratch[k]);
+	buf_free(&shard->wire);
+	buf_free(&shard->render);
+	buf_free(&shard->fresh_id);
+	free(shard->parks);
+	free(shard->park_next);
+	free(shard->park_gen);
+}
+
+void server_free(struct server **serverp)
+{
+	struct server *server = *serverp;
+
+	*serverp = NULL;
+	rcu_thread_start();
+	for (uint32_t i = 0; i < server->set.nshards; i++)
+		shard_free(server->shards[i]);
+	rcu_settle(); /* the tables must be empty of what still waits for its grace period */
+	rcu_thread_end();
+	for (uint32_t i = 0; i < server->set.nshards; i++) {
+		cds_lfht_destroy(server->shards[i]->users, NULL);
+		cds_lfht_destroy(server->shards[i]->sessions, NULL);
+		free(server->shards[i]);
+	}
+	free(server->shards);
+	free(server->boxes);
+	free(server);
+}

@@ -122,14 +122,17 @@ void user_wait(struct user *u, struct packet *p);
 void user_settle(struct user *u); /* runs who waits, unloads who is not needed; u may be gone after */
 void user_loaded(struct shard *shard, struct parked *park, const struct store_req *answer);
 void user_peer_lost(struct shard *shard, struct span name, const struct outbox *link);
+void users_free(struct shard *shard); /* at the end: whatever is left */
 void user_forget(struct user *u); /* parts unloaded: a deleted account */
 
 /* session.c */
 struct session *session_find(struct shard *shard, const struct sm_id *id);
 struct session *session_start(struct shard *shard, struct user *u, const struct packet *p);
 void session_end(struct shard *shard, struct session *s); /* unavailable, sess-end, unlinked; the user is not settled */
+void session_drop(struct shard *shard, struct session *s); /* at the end: nobody is told */
 void sessions_peer_gone(struct shard *shard, struct span name, struct outbox *link);
 void sessions_end_all(struct shard *shard);
+void peers_free(struct shard *shard); /* at the end */
 bool peer_is(const struct peer *peer, struct span name, const struct outbox *link);
 
 /* park.c */

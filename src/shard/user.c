@@ -88,7 +88,6 @@ void user_forget(struct user *u)
 	u->exists = false;
 	u->queued = 0;
 	u->flushed = 0;
-	u->flushed = 0;
 }
 
 static void user_retire(struct user *u)
@@ -183,6 +182,33 @@ void user_peer_lost(struct shard *shard, struct span name, const struct outbox *
 			free(w);
 		}
 		u->last = at;
+	}
+}
+
+void users_free(struct shard *shard)
+{
+	struct cds_lfht_iter iter;
+	struct user_view *v;
+
+	for (uint32_t i = 0; i < shard->nparks; i++) {
+		struct parked *park = shard->parks[i];
+
+		if (park)
+			park = park_take(shard, park->token);
+		if (park)
+			park_free(shard, &park);
+	}
+	cds_lfht_for_each_entry(shard->users, &iter, v, node) {
+		struct user *u = (struct user *)v;
+
+		while (u->first) {
+			struct packet *p = pop(u);
+
+			packet_drop(&p);
+		}
+		while (u->sessions)
+			session_drop(shard, u->sessions);
+		user_retire(u);
 	}
 }
 

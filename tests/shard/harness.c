@@ -129,7 +129,19 @@ void harness_free(struct harness **hp)
 	store_close(&h->store);
 	snprintf(command, sizeof(command), "rm -rf '%s'", h->dir);
 	must(system(command) == 0, "cannot remove the temporary directory");
-	*hp = NULL;
+	server_free(&h->server);
+	names_free(&h->names);
+	config_free(&h->config);
+	free(h);
+	*hp = NULL; /* the links stay: what they were written is still to be read */
+}
+
+void harness_forget(struct fake_link **link)
+{
+	free((*link)->out);
+	free((*link)->copy);
+	free(*link);
+	*link = NULL;
 }
 
 struct fake_link *harness_link(struct harness *h, const char *name)

@@ -18,6 +18,7 @@ void harness_free(struct harness **h); /* stops the server as SIGTERM does */
 /* One more component link, as a c2s called name would have. */
 struct fake_link;
 struct fake_link *harness_link(struct harness *h, const char *name);
+void harness_forget(struct fake_link **link); /* after harness_free() */
 /* Hands one frame to the shards as an acceptor would, in the order of calls. */
 void harness_send(struct fake_link *link, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Posts what was sent since the last call as one burst. */

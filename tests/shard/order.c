@@ -122,8 +122,10 @@ static void round_of(unsigned seed)
 			"' sc:c2s='%d' sc:sm='%s' action='end'/></route>", i % LINKS, i, users[i].sm);
 	harness_burst(h);
 	harness_free(&h); /* works off everything */
-	for (int i = 0; i < LINKS; i++)
+	for (int i = 0; i < LINKS; i++) {
 		check_output(harness_output(links[i]));
+		harness_forget(&links[i]);
+	}
 	for (int to = 1; to < USERS; to += 2)
 		for (int from = 0; from < USERS; from++)
 			if (to != from && seen[to][from] != users[from].sent[to])
