@@ -10,6 +10,9 @@ import sys
 try:
     import slixmpp
 except ImportError:
+    DEBIAN = '/usr/bin/python3'   # the one that python3-slixmpp is for, whatever python3 comes first in the path
+    if os.path.realpath(sys.executable) != os.path.realpath(DEBIAN) and os.access(DEBIAN, os.X_OK):
+        os.execv(DEBIAN, [DEBIAN] + sys.argv)
     print('# skipped: slixmpp is missing: install the Debian package python3-slixmpp')
     sys.exit(77)
 
