@@ -94,11 +94,35 @@ static const char *tag_of(const struct packet *p, char *out, size_t cap)
 	return out;
 }
 
-static void answer(struct event *ev, const char *type, struct span content)
+/* What a stanza's content needs to stand in another start tag: the prefixes that were declared in its own. */
+static void put_declarations(struct buf *b, const struct packet *p)
+{
+	for (int i = 0; i < p->route.nattrs; i++) {
+		const struct route_attr *a = &p->route.attrs[i];
+		struct span name = packet_slice(p, a->name);
+
+		if (name.n < 7 || memcmp(name.p, "xmlns:", 6) != 0)
+			continue;
+		buf_str(b, " ");
+		buf_put(b, name);
+		buf_str(b, "=");
+		buf_put(b, span_of(&a->quote, 1));
+		buf_put(b, packet_slice(p, a->value));
+		buf_put(b, span_of(&a->quote, 1));
+	}
+	if (p->route.flags & ROUTE_SESSION_PREFIX) {
+		buf_str(b, " xmlns:");
+		buf_put(b, packet_slice(p, p->route.session_prefix));
+		buf_str(b, "='" NS_SESSION "'");
+	}
+}
+
+static void answer(struct event *ev, const char *type, struct span attrs, struct span content)
 {
 	struct packet *p = ev->packet;
 	char tag[64];
-	struct stanza st = { .tag = tag_of(p, tag, sizeof(tag)), .type = type, .id = packet_slice(p, p->route.id), .content = content };
+	struct stanza st = { .tag = tag_of(p, tag, sizeof(tag)), .type = type, .id = packet_slice(p, p->route.id), .attrs = attrs,
+		.content = content };
 
 	if (ev->no_reply)
 		return;
@@ -118,7 +142,7 @@ static void answer(struct event *ev, const char *type, struct span content)
 
 void reply_result(struct event *ev, struct span content)
 {
-	answer(ev, "result", content);
+	answer(ev, "result", (struct span){ 0 }, content);
 }
 
 void reply_error(struct event *ev)
@@ -129,10 +153,13 @@ void reply_error(struct event *ev)
 	if (ev->type == ST_ERROR || (p->route.payload == PL_IQ && ev->type == ST_RESULT) || (p->flags & PACKET_BOUNCED))
 		return;
 	buf_clear(b);
+	put_declarations(b, p);
+	uint32_t attrs = b->n;
+
 	stanza_error_write(b, ev->condition, ev->text);
 	buf_put(b, packet_slice(p, p->route.content));
 	if (!b->failed)
-		answer(ev, "error", buf_span(b));
+		answer(ev, "error", span_of(b->p, attrs), span_of(b->p + attrs, b->n - attrs));
 }
 
 void reply_condition(struct shard *shard, struct packet *p, enum stanza_condition c)
@@ -237,11 +264,15 @@ static void bounced(struct shard *shard, struct packet *p)
 	if (type == ST_ERROR || type == ST_RESULT || !p->from.s || !p->to.s || !serves_domain(shard, jid_domain(&p->from)))
 		return;
 	buf_clear(b);
+	put_declarations(b, p);
+	uint32_t attrs = b->n;
+
 	stanza_error_write(b, stanza_error_of_route(p->route.error), NULL);
 	buf_put(b, packet_slice(p, p->route.content));
 	if (!b->failed)
 		send_stanza(shard, &(struct stanza){ .tag = tag_of(p, tag, sizeof(tag)), .type = "error",
-			.id = packet_slice(p, p->route.id), .content = buf_span(b), .from = &p->to, .to = &p->from });
+			.id = packet_slice(p, p->route.id), .attrs = span_of(b->p, attrs),
+			.content = span_of(b->p + attrs, b->n - attrs), .from = &p->to, .to = &p->from });
 }
 
 static void from_network(struct shard *shard, struct packet *p)
