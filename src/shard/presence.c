@@ -84,13 +84,14 @@ static void to_directed(struct shard *shard, struct session *s, struct packet *p
 	}
 }
 
+/* By way of the queue like everything else: what one has sent to one's own sessions before must not be overtaken. */
 static void to_own(struct shard *shard, struct session *s, struct packet *p)
 {
 	for (struct session *other = s->user->sessions; other; other = other->next) {
-		struct jid to = session_jid(other);
-
-		if (session_available(other) && !other->fake && !(other == s && s->ended))
-			emit_to_session(shard, other, p, &to);
+		if (!session_available(other) || other->fake || (other == s && s->ended))
+			continue;
+		p->to = session_jid(other);
+		pass_on(shard, p);
 	}
 }
 
