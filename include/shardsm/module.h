@@ -48,6 +48,7 @@ struct event {
 	bool to_self;            /* in-sess: no `to`, or one's own bare JID */
 	enum stanza_condition condition;
 	const char *text;        /* of the error, NULL: none */
+	const char *detail;      /* of the error: a condition of an application's own, raw XML; NULL: none */
 	struct xml_doc *doc;     /* event_payload()'s */
 	void *state;             /* of a parked handler: malloc'd, freed with the park */
 	struct store_req *rows;  /* event_rows()'s */
@@ -72,7 +73,10 @@ struct module {
 	bool (*start)(struct config *config); /* once, before the threads; reads options; false: fatal, reason logged */
 	enum verdict (*in_sess)(struct event *ev);
 	enum verdict (*in_router)(struct event *ev);
+	/* What leaves a user, before it is routed (ev->user: the sender, ev->session: NULL or the session that it leaves); and what is for a
+	 * session of a user (ev->session: that one). Called for users with privacy lists. V_PASS, or V_HANDLED: dropped. */
 	enum verdict (*out_router)(struct event *ev);
+	enum verdict (*out_sess)(struct event *ev);
 	enum verdict (*pkt_sm)(struct event *ev);
 	enum verdict (*pkt_user)(struct event *ev);
 	void (*sess_start)(struct event *ev);
@@ -80,6 +84,7 @@ struct module {
 	uint8_t part;                                           /* user-load: the enum user_part that load fills */
 	int (*load_ask)(struct store_req *req);                 /* adds its reads, returns the first one's index */
 	bool (*load_done)(struct user *u, const struct store_req *req, int first); /* false: no memory */
+	void (*user_unload)(struct user *u);                    /* the user is let go, or its account is gone: what load made is freed */
 	void (*user_create)(struct event *ev, struct store_req *req); /* adds its writes: all modules' in one commit */
 	void (*user_delete)(struct event *ev, struct store_req *req);
 	enum verdict (*user_leaving)(struct event *ev); /* user-delete, before anything is deleted: V_PASS, V_PARKED or V_ERROR */

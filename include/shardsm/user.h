@@ -14,6 +14,7 @@ struct packet;
 struct parked;
 struct peer;
 struct shard;
+struct privacy;
 struct vacation;
 
 /* What every thread may see of a user that has sessions. The JID never changes; the count is the owner's to change. */
@@ -31,7 +32,8 @@ enum user_part {
 	PART_ACCOUNT = 1, /* does it exist (table active) */
 	PART_ROSTER = 2,  /* roster, groups, pending requests */
 	PART_QUEUE = 4,   /* how many stanzas wait offline */
-	PART_ALL = 7,
+	PART_PRIVACY = 8, /* privacy lists: of everybody who sends or is sent anything */
+	PART_ALL = 15,
 };
 
 /* One contact. Immutable: a change makes a new one. */
@@ -89,6 +91,7 @@ struct session {
 	bool greeted;    /* sent an initial presence since it was last unavailable */
 	bool ended;      /* ending; the memory lives until the grace period is over */
 	uint8_t nprivate;  /* of the namespaces in private */
+	uint8_t asked;     /* the module privacy's: what it fetched, and is told changes of */
 	uint64_t *private; /* what it fetched from private storage, hashes of namespaces; malloc'd */
 	uint16_t jid_len;
 	uint8_t c2s_len;
@@ -110,7 +113,9 @@ struct user {
 	uint32_t writes;               /* of those, writes to its offline queue */
 	uint32_t queued;               /* stanzas in its offline queue, as of PART_QUEUE and our own puts */
 	int64_t flushed;               /* sequence up to which the queue was sent to a link, and is about to be deleted */
+	struct privacy *privacy;       /* the module privacy's; NULL: no lists */
 	uint8_t parts;                 /* enum user_part that are loaded */
+	uint8_t needs;                 /* enum user_part without which its privacy lists cannot be read */
 	bool exists;                   /* true once PART_ACCOUNT found a row */
 	bool draining;
 	struct vacation *vacation;     /* malloc'd, one block; with PART_ACCOUNT. NULL: none is set */

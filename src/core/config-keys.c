@@ -112,6 +112,8 @@ static const char *const keys[] = {
 	"limits.link-queue-bytes",
 	"limits.shard-queue-bytes",
 	"limits.user-queue-packets",
+	"limits.privacy-lists",
+	"limits.privacy-items",
 };
 
 bool config_key_known(const char *key)

@@ -58,18 +58,26 @@ static void read_chain(struct server *server, const struct config_value *v, int 
 	}
 }
 
-/* A module that must load something has no need to be in jabberd2's user-load chain: being used anywhere is enough. */
-static void add_loads(struct server *server)
+static void add_to(struct chain_list *list, const struct module *m)
 {
-	struct chain_list *load = &server->chains[CHAIN_USER_LOAD];
+	for (int i = 0; i < list->n; i++)
+		if (list->modules[i] == m)
+			return;
+	if (list->n < MODULES_MAX)
+		list->modules[list->n++] = m;
+}
 
+/* A module that must load something, or must see what a session is sent, has no need to be in jabberd2's user-load and out-sess chains:
+ * being used anywhere is enough. */
+static void add_needed(struct server *server)
+{
 	for (const struct module *const *m = modules_all; *m; m++) {
-		bool there = false;
+		bool used = in_any_chain(server, *m);
 
-		for (int i = 0; i < load->n; i++)
-			there |= load->modules[i] == *m;
-		if ((*m)->load_ask && !there && in_any_chain(server, *m) && load->n < MODULES_MAX)
-			load->modules[load->n++] = *m;
+		if (used && (*m)->load_ask)
+			add_to(&server->chains[CHAIN_USER_LOAD], *m);
+		if (used && (*m)->out_sess)
+			add_to(&server->chains[CHAIN_OUT_SESS], *m);
 	}
 }
 
@@ -87,7 +95,7 @@ bool chains_read(struct server *server)
 		else
 			read_chain(server, v, chain);
 	}
-	add_loads(server);
+	add_needed(server);
 	if (server->chains[CHAIN_IN_SESS].n == 0)
 		log_warning("%s: <modules> has no in-sess chain: clients will get no answers", config_path(server->set.config));
 	for (const struct module *const *m = modules_all; *m; m++)
@@ -154,6 +162,8 @@ static enum verdict call_hook(struct event *ev, const struct module *m)
 		return m->in_router ? m->in_router(ev) : V_PASS;
 	case CHAIN_OUT_ROUTER:
 		return m->out_router ? m->out_router(ev) : V_PASS;
+	case CHAIN_OUT_SESS:
+		return m->out_sess ? m->out_sess(ev) : V_PASS;
 	case CHAIN_PKT_SM:
 		return m->pkt_sm ? m->pkt_sm(ev) : V_PASS;
 	case CHAIN_PKT_USER:

@@ -157,6 +157,11 @@ void reply_error(struct event *ev)
 	uint32_t attrs = b->n;
 
 	stanza_error_write(b, ev->condition, ev->text);
+	if (ev->detail && !b->failed) {
+		b->n -= sizeof("</error>") - 1;
+		buf_str(b, ev->detail);
+		buf_str(b, "</error>");
+	}
 	buf_put(b, packet_slice(p, p->route.content));
 	if (!b->failed)
 		answer(ev, "error", span_of(b->p, attrs), span_of(b->p + attrs, b->n - attrs));
@@ -236,12 +241,17 @@ static void deliver_here(struct shard *shard, struct packet *p)
 		/* A message to somebody offline needs to know the account, not the roster. */
 		bool light = p->route.payload == PL_MESSAGE || ev.type == ST_NONE || ev.type == ST_UNAVAILABLE;
 
-		ev.user = user_for(shard, &p->to, light ? PART_ACCOUNT : PART_ACCOUNT | PART_ROSTER, p);
+		unsigned parts = PART_ACCOUNT | PART_PRIVACY | (light ? 0 : PART_ROSTER);
+
+		ev.user = user_for(shard, &p->to, parts, p);
+		if (ev.user && (ev.user->needs & ~ev.user->parts))
+			ev.user = user_for(shard, &p->to, parts | ev.user->needs, p);
 		if (!ev.user)
 			return;
 	}
 	struct user *u = ev.user;
 
+	shard->now = &ev;
 	if (u && !u->exists) {
 		if (ev.type == ST_PROBE)
 			send_presence(shard, "unsubscribed", &p->to, &p->from);
@@ -250,6 +260,7 @@ static void deliver_here(struct shard *shard, struct packet *p)
 	} else {
 		event_finish(&ev, chain_run(&ev, CHAIN_IN_ROUTER, 0));
 	}
+	shard->now = NULL;
 	if (u)
 		user_settle(u);
 }
@@ -359,10 +370,12 @@ static void from_client(struct shard *shard, struct packet *p)
 		reply_result(&ev, (struct span){ 0 }); /* RFC 3921's session request: nothing to do since RFC 6121 */
 		return;
 	}
+	shard->now = &ev;
 	if (address(&ev, buf))
 		event_finish(&ev, chain_run(&ev, CHAIN_IN_SESS, 0));
 	else
 		event_finish(&ev, event_error(&ev, SE_JID_MALFORMED));
+	shard->now = NULL;
 	user_settle(u);
 }
 
@@ -391,6 +404,7 @@ static void resume(struct shard *shard, struct parked *park, struct store_req *r
 		ev.session = session_find(shard, &park->session);
 	/* Whoever asked has gone: the work is done all the same, nobody is told. */
 	ev.no_reply = park->lost || (park->has_session && !ev.session);
+	shard->now = &ev;
 	v = park->fn(&ev, req);
 	if (v == V_PASS && park->has_session && !ev.session) {
 		/* The modules behind need a session; what was meant for somebody else still goes there. */
@@ -404,6 +418,7 @@ static void resume(struct shard *shard, struct parked *park, struct store_req *r
 		event_finish(&ev, v);
 	else
 		event_fini(&ev);
+	shard->now = NULL;
 }
 
 void dispatch_resume(struct shard *shard, struct store_req *answer)

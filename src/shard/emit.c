@@ -222,6 +222,37 @@ bool emit_to_link(struct shard *shard, struct outbox *ob, const struct packet *p
 	return true;
 }
 
+/* --- privacy lists: whoever has none pays a test of a pointer --------------------------------------------------------------- */
+
+static bool passes(struct shard *shard, const struct packet *p, enum chain chain, struct user *u, struct session *s)
+{
+	struct event ev;
+	enum verdict v;
+
+	event_init(&ev, shard, (struct packet *)(uintptr_t)p);
+	ev.user = u;
+	ev.session = s;
+	v = chain_run(&ev, chain, 0);
+	event_fini(&ev);
+	return v == V_PASS;
+}
+
+bool session_hears(struct shard *shard, struct session *s, const struct packet *p)
+{
+	return likely(!s->user->privacy) || !p->from.s || passes(shard, p, CHAIN_OUT_SESS, s->user, s);
+}
+
+/* What leaves the user whose chain runs: of its own accord, or because somebody asked it something. */
+static bool may_leave(struct shard *shard, const struct packet *p)
+{
+	const struct event *now = shard->now;
+	struct user *u = now->user;
+	struct jid me = user_jid(u);
+
+	return !jid_same_bare(&p->from, &me) ||
+		passes(shard, p, CHAIN_OUT_ROUTER, u, jid_has_resource(&p->from) ? user_session(u, jid_resource(&p->from)) : now->session);
+}
+
 /* A stanza of ours as a packet: rendered, then read by the same scanner as everything else, which checks it on the way. */
 bool packet_of_stanza(struct shard *shard, const struct stanza *st, struct packet *out)
 {
@@ -278,17 +309,18 @@ void send_to_session(struct shard *shard, struct session *s, const struct stanza
 {
 	struct packet p;
 
-	if (packet_of_stanza(shard, st, &p))
-		emit_to_session(shard, s, &p, st->to);
-	else
+	if (!packet_of_stanza(shard, st, &p))
 		log_limited(LOG_LEVEL_ERROR, "%s: a %s could not be sent (out of memory)", shard->name, st->tag);
+	else if (session_hears(shard, s, &p))
+		emit_to_session(shard, s, &p, st->to);
 }
 
 void pass_to_session(struct event *ev, struct session *s, const struct jid *to)
 {
 	struct jid full = session_jid(s);
 
-	emit_to_session(ev->shard, s, ev->packet, to ? to : &full);
+	if (session_hears(ev->shard, s, ev->packet))
+		emit_to_session(ev->shard, s, ev->packet, to ? to : &full);
 }
 
 /* The link that leads to a domain which is not ours, or that is to be reached the long way. */
@@ -324,6 +356,8 @@ void pass_on(struct shard *shard, struct packet *p)
 	bool direct = ours && (!shard->server->set.detour || !p->to.node_len);
 	struct outbox *ob;
 
+	if (unlikely(shard->now && shard->now->user && shard->now->user->privacy) && !may_leave(shard, p))
+		return;
 	rcu_enter();
 	ob = direct ? NULL : link_to(shard, &p->to, ours);
 	if (ob)

@@ -142,9 +142,12 @@ void session_end(struct shard *shard, struct session *s)
 {
 	struct user *u = s->user;
 	struct session **at = &u->sessions;
+	const struct event *before = shard->now, leaving = { .shard = shard, .user = u, .session = s };
 
 	s->ended = true; /* its client is gone: it hears nothing more */
+	shard->now = &leaving;
 	presence_leave(s, (struct span){ 0 }, (struct span){ 0 });
+	shard->now = before;
 	lifecycle(shard, s, CHAIN_SESS_END);
 	while (*at != s)
 		at = &(*at)->next;

@@ -79,6 +79,7 @@ struct shard {
 	_Atomic uint32_t open_parks;  /* answers that are still to come; main looks at it when stopping */
 	_Atomic uint64_t turns;       /* bursts worked off; as above */
 	struct user *blocked;         /* users with somebody waiting */
+	const struct event *now;      /* whose chain runs: what is sent may be that user's. NULL: nobody's */
 	struct buf scratch[SCRATCHES], wire, render, fresh_id;
 	uint64_t fresh;
 	bool leaving;
@@ -147,6 +148,8 @@ bool stored_read(struct shard *shard, struct span row, struct packet *out, char 
 void emit_to_session(struct shard *shard, struct session *s, const struct packet *p, const struct jid *to);
 bool emit_route(struct shard *shard, struct outbox *ob, struct span route); /* a whole route of ours */
 bool emit_to_link(struct shard *shard, struct outbox *ob, const struct packet *p);
+/* Do the privacy lists of the session's user let it hear this packet? False: it is dropped. */
+bool session_hears(struct shard *shard, struct session *s, const struct packet *p);
 bool packet_of_stanza(struct shard *shard, const struct stanza *st, struct packet *out);
 bool shard_scanner_ready(struct shard *shard); /* shard.c: puts the scanner behind a stream header */
 

@@ -85,7 +85,8 @@ bool stored_to_session(struct session *s, struct span row)
 
 	if (!stored_read(shard, row, &p, from, to))
 		return false;
-	emit_to_session(shard, s, &p, p.to.s ? &p.to : NULL);
+	if (session_hears(shard, s, &p)) /* else: blocked since it was stored */
+		emit_to_session(shard, s, &p, p.to.s ? &p.to : NULL);
 	return true;
 }
 

@@ -82,9 +82,16 @@ void user_forget(struct user *u)
 		free(p);
 	}
 	memset(&u->roster, 0, sizeof(u->roster));
+	for (int i = 0; i < u->owner->server->chains[CHAIN_USER_LOAD].n; i++) {
+		const struct module *m = u->owner->server->chains[CHAIN_USER_LOAD].modules[i];
+
+		if (m->user_unload)
+			m->user_unload(u);
+	}
 	free(u->vacation);
 	u->vacation = NULL;
 	u->parts = 0;
+	u->needs = 0;
 	u->exists = false;
 	u->queued = 0;
 	u->flushed = 0;
