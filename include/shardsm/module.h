@@ -98,6 +98,8 @@ struct module {
 struct xml *event_payload(struct event *ev);
 /* Its first child element: of an IQ, the request. */
 struct xml *event_request(struct event *ev);
+/* The stanza's child elements as raw XML that can stand in another stanza, appended. False: no memory. */
+bool event_content(struct event *ev, struct buf *out) MUST_USE;
 bool event_is(const struct event *ev, enum payload payload);
 enum verdict event_error(struct event *ev, enum stanza_condition c);
 enum verdict event_error_text(struct event *ev, enum stanza_condition c, const char *text);

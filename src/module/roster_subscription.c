@@ -102,8 +102,10 @@ static bool apply(struct event *ev, const struct jid *contact, const struct chan
 	bool ok = true;
 
 	if (change->before.pending != change->step.next.pending) {
+		struct buf *content = scratch(ev->shard, 1);
+
 		if (change->step.next.pending)
-			ok = roster_pending_put(u, jid_bare(contact), packet_slice(ev->packet, ev->packet->route.content));
+			ok = event_content(ev, content) && roster_pending_put(u, jid_bare(contact), buf_span(content));
 		else
 			roster_pending_remove(u, jid_bare(contact));
 	}

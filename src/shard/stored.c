@@ -124,11 +124,36 @@ bool stored_bounce(struct shard *shard, struct span row, enum stanza_condition c
 	return true;
 }
 
+/* The elements of a stanza, so that they can stand in another one: each with the prefixes that it uses. */
+static bool write_content(const struct xml *stanza, struct buf *out)
+{
+	for (const struct xml *e = xml_child(stanza, NULL, NULL); e; e = xml_next(e, NULL, NULL))
+		xml_write(out, e, NS_CLIENT, NS_SESSION);
+	return !out->failed;
+}
+
+bool event_content(struct event *ev, struct buf *out)
+{
+	const struct xml *stanza = event_payload(ev);
+
+	return stanza && write_content(stanza, out);
+}
+
 bool stored_content(struct shard *shard, struct span row, struct buf *out)
 {
 	char from[JID_MAX + 1], to[JID_MAX + 1];
 	struct packet p;
 
+	/* A prefix may be declared on the stanza itself. */
+	if (row.n && memmem(row.p, row.n, "xmlns:", 6)) {
+		struct xml *stanza;
+		struct xml_doc *doc = stored_tree(shard, row, &stanza);
+		bool ok = doc && write_content(stanza, out);
+
+		if (doc)
+			xml_free(&doc);
+		return ok;
+	}
 	if (!stored_read(shard, row, &p, from, to))
 		return false;
 	buf_put(out, packet_slice(&p, p.route.content));
