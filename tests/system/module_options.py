@@ -8,6 +8,7 @@ usage: module_options.py [NAME...]
 import sys
 sys.dont_write_bytecode = True
 import os
+import sqlite3
 from datetime import datetime
 
 from run_transcripts import Server
@@ -223,6 +224,67 @@ class WithOptions(Server):
         self.start()
 
 
+# Rows that nobody wrote with this server in mind.
+ODD_BEFORE = """
+user alice bob carol
+"""
+
+ODD_ROWS = """
+INSERT INTO "vcard" ("collection-owner", "fn", "n-given", "note") VALUES ('alice@t.test', 'Alice', char(1), 'a<b');
+INSERT INTO "vcard-xml" ("collection-owner", "xml") VALUES ('alice@t.test', '<vCard xmlns=''vcard-temp''><FN>Alice</FN>');
+INSERT INTO "vcard-xml" ("collection-owner", "xml") VALUES ('bob@t.test', '<vCard xmlns=''vcard-temp''><FN>left over</FN></vCard>');
+INSERT INTO "vcard" ("collection-owner", "fn") VALUES ('t.test', 'The server');
+INSERT INTO "private" ("collection-owner", "ns", "xml") VALUES ('alice@t.test', 'urn:a', 'NAD<route>');
+INSERT INTO "private" ("collection-owner", "ns", "xml") VALUES ('alice@t.test', 'urn:b', 'x');
+INSERT INTO "private" ("collection-owner", "ns", "xml") VALUES ('alice@t.test', 'urn:c',
+  'NAD<route xmlns=''http://jabberd.jabberstudio.org/ns/component/1.0'' to=''x'' from=''y''><iq xmlns=''jabber:client'' xmlns:sc=''http://jabberd.jabberstudio.org/ns/session/1.0'' sc:c2s=''11'' sc:sm=''ff89'' type=''set'' id=''p2''><query xmlns=''jabber:iq:private''><c xmlns=''urn:c'' sc:c2s=''12''>kept</c></query></iq></route>');
+INSERT INTO "vacation-settings" ("collection-owner", "start", "end", "message") VALUES ('bob@t.test', 0, 0, char(7));
+INSERT INTO "vacation-settings" ("collection-owner", "start", "end", "message") VALUES ('carol@t.test', 0, 0, NULL);
+INSERT INTO "queue" ("collection-owner", "xml") VALUES ('carol@t.test', 'NAD<route');
+INSERT INTO "queue" ("collection-owner", "xml") VALUES ('carol@t.test', '');
+INSERT INTO "queue" ("collection-owner", "xml") VALUES ('carol@t.test',
+  'NAD<route xmlns=''http://jabberd.jabberstudio.org/ns/component/1.0''><message xmlns=''jabber:client'' from=''alice@t.test/a'' to=''carol@t.test'' id=''q1''><x xmlns=''jabber:x:delay'' stamp=''20020910T23:08:25'' from=''alice@t.test/a''/><body>old</body><x xmlns=''jabber:x:expire'' seconds=''60''/></message></route>');
+INSERT INTO "queue" ("collection-owner", "xml") VALUES ('carol@t.test',
+  'NAD<route xmlns=''http://jabberd.jabberstudio.org/ns/component/1.0''><presence xmlns=''jabber:client'' from=''alice@t.test'' to=''carol@t.test'' type=''subscribed''/></route>');
+INSERT INTO "queue" ("collection-owner", "xml") VALUES ('bob@t.test', 'NAD<route');
+INSERT INTO "queue" ("collection-owner", "xml") VALUES ('bob@t.test',
+  'NAD<route xmlns=''http://jabberd.jabberstudio.org/ns/component/1.0''><message xmlns=''jabber:client'' from=''alice@t.test/a'' to=''bob@t.test'' id=''q2''><body>unread</body></message></route>');
+"""
+
+ODD_AFTER = """
+session alice/a
+alice/a > <iq type='get' id='v1'><vCard xmlns='vcard-temp'/></iq>
+alice/a < <iq type='result' to='{opt}' id='v1'><vCard xmlns='vcard-temp'><FN>Alice</FN><NOTE>a&lt;b</NOTE></vCard></iq>
+alice/a > <iq type='get' id='v2' to='bob@{d}'><vCard xmlns='vcard-temp'/></iq>
+alice/a < <iq type='error' from='bob@{d}' to='alice@{d}/a' id='v2'>{err:cancel:item-not-found}...</iq>
+alice/a > <iq type='get' id='v3' to='{d}'><vCard xmlns='vcard-temp'/></iq>
+alice/a < <iq type='result' from='{d}' to='alice@{d}/a' id='v3'><vCard xmlns='vcard-temp'><FN>The server</FN></vCard></iq>
+alice/a > <iq type='set' id='v4' to='{d}'><vCard xmlns='vcard-temp'><FN>Mallory</FN></vCard></iq>
+alice/a < <iq type='error' from='{d}' to='alice@{d}/a' id='v4'>{err:auth:forbidden}...</iq>
+alice/a > <iq type='get' id='p1'><query xmlns='jabber:iq:private'><s xmlns='urn:a'/></query></iq>
+alice/a < <iq type='result' to='{opt}' id='p1'><query xmlns='jabber:iq:private'><s xmlns='urn:a'/></query></iq>
+alice/a > <iq type='get' id='p2'><query xmlns='jabber:iq:private'><s xmlns='urn:b'/></query></iq>
+alice/a < <iq type='result' to='{opt}' id='p2'><query xmlns='jabber:iq:private'><s xmlns='urn:b'/></query></iq>
+alice/a > <iq type='get' id='p3'><query xmlns='jabber:iq:private'><s xmlns='urn:c'/></query></iq>
+alice/a < <iq type='result' to='{opt}' id='p3'><query xmlns='jabber:iq:private'><c xmlns='urn:c'>kept</c></query></iq>
+session bob/b
+bob/b > <iq type='get' id='x0'><query xmlns='http://jabber.org/protocol/vacation'/></iq>
+bob/b < <iq type='result' to='{opt}' id='x0'/>
+bob/b end
+session carol/c
+carol/c > <iq type='get' id='x1'><query xmlns='http://jabber.org/protocol/vacation'/></iq>
+carol/c < <iq type='result' to='{opt}' id='x1'/>
+carol/c > <presence/>
+carol/c <? <presence from='carol@{d}/c' to='{me}'/>
+carol/c < <presence from='alice@{d}' to='carol@{d}' type='subscribed'/>
+nothing
+c2s >> <route from='c2s-{d}' to='{d}'><sc:session xmlns:sc='{S}' action='delete' target='bob@{d}' id='x'/></route>
+alice/a < <message from='bob@{d}' to='alice@{d}/a' id='q2' type='error'>{err:cancel:item-not-found}<body>unread</body></message>
+c2s << <route to='c2s-{d}' from='{d}'><sc:session xmlns:sc='{S}' action='deleted' target='bob@{d}' id='x'/></route>
+nothing
+"""
+
+
 def play(world, player, text):
     player.play(world.write('case.txt', text))
 
@@ -300,6 +362,21 @@ def rows():
                 server.stop()
 
 
+def odd_rows():
+    with World() as world:
+        server = WithOptions(world, "<modules><chain id='pkt-sm'><module>iq-vcard</module></chain></modules>")
+        for text in (ODD_BEFORE, ODD_AFTER):
+            player = Player(server, 't.test')
+            try:
+                play(world, player, text)
+            finally:
+                player.close()
+            if text == ODD_BEFORE:
+                with sqlite3.connect(world.db) as db:
+                    db.executescript(ODD_ROWS)
+                db.close()
+
+
 class StandIn(Server):
     """A Server on a database that is there already."""
 
@@ -329,6 +406,7 @@ CASES = {
                                   '</vcard></user>', VCARD_LIMITS),
     'later': later,
     'rows': rows,
+    'odd rows': odd_rows,
 }
 
 
