@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -185,8 +186,19 @@ class Site:
         os.makedirs(self.dir, mode=0o700, exist_ok=True)
         self._take_lock()
         self._certificate()
-        port = _free_port(5347)
-        self.client_port = _free_port(5222)
+        # Between asking for a port and taking it somebody else may: then others are taken.
+        for wanted in ((5347, 5222), (0, 0), (0, 0)):
+            try:
+                self._start_on(*map(_free_port, wanted))
+                return
+            except SiteError:
+                self.stop()
+                if not self._port_was_taken():
+                    raise
+        raise SiteError("no TCP port on 127.0.0.1 stays free for long enough")
+
+    def _start_on(self, port, client_port):
+        self.client_port = client_port
         self._configure(port)
         for log in ("sm.log", "c2s.log", "sm.out", "c2s.out"):
             self._remove(log)
@@ -195,6 +207,13 @@ class Site:
         self._authreg()
         self._run("c2s", [C2S, "-c", f"{self.dir}/c2s.xml"])
         self._wait("c2s", f"serves {DOMAIN}", self._features)
+
+    def _port_was_taken(self):
+        for log in ("sm.log", "c2s.log"):
+            with contextlib.suppress(OSError), open(f"{self.dir}/{log}") as f:
+                if re.search("in use", f.read()):
+                    return True
+        return False
 
     def stop(self):
         """Ends what was started, the last one first. True: all ended when asked to."""

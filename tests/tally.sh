@@ -37,6 +37,9 @@ log a PASS '# 1 passed, 2 failed\n'
 total_is "a failure that the exit status hides" 1 2
 log a SKIP 'no database\n'
 total_is "what is skipped" 0 0
+log a XFAIL 'WARNING: a race\n'
+log b XPASS 'nothing\n'
+total_is "what must fail" 1 1
 log a PASS 'so # 5 passed, 5 failed\n'
 total_is "a line that only quotes one" 1 0
 : >"$dir/a.trs"
