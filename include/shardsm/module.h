@@ -90,6 +90,8 @@ struct module {
 	enum verdict (*user_leaving)(struct event *ev); /* user-delete, before anything is deleted: V_PASS, V_PARKED or V_ERROR */
 	bool (*stale)(struct event *ev, struct span row); /* pkt-user: a stored stanza is about to go to ev->session; true: it is dropped */
 	void (*disco_extend)(struct event *ev, struct buf *out);
+	/* pkt-router, on every shard: a component came over a link, or it went (name empty: all that came over that link). */
+	void (*component)(struct shard *shard, struct span name, const struct outbox *link, bool here);
 };
 
 /* --- reading the event ------------------------------------------------------------------------------------------- */
@@ -100,6 +102,8 @@ struct xml *event_payload(struct event *ev);
 struct xml *event_request(struct event *ev);
 /* The stanza's child elements as raw XML that can stand in another stanza, appended. False: no memory. */
 bool event_content(struct event *ev, struct buf *out) MUST_USE;
+/* The request of an IQ when it is exactly one element, {ns}local: V_PASS; else the error that goes back. RFC 6120 section 8.2.3. */
+enum verdict event_query(struct event *ev, const char *ns, const char *local, struct xml **query);
 bool event_is(const struct event *ev, enum payload payload);
 enum verdict event_error(struct event *ev, enum stanza_condition c);
 enum verdict event_error_text(struct event *ev, enum stanza_condition c, const char *text);
@@ -193,8 +197,19 @@ void send_presence(struct shard *shard, const char *type, const struct jid *from
 /* --- the server ------------------------------------------------------------------------------------------------------- */
 
 bool serves_domain(const struct shard *shard, struct span domain);
+/* Is it for the server itself: a domain that it serves, or its own name among the components? */
+bool for_server(const struct shard *shard, const struct jid *to);
 struct span server_id(const struct shard *shard);
 int64_t server_started(const struct shard *shard);
+/* What is done for all shards together is done by the one that this says true to. name: what it is about, prepared. */
+bool shard_is_home(const struct shard *shard, struct span name);
+/* Runs fn on every shard, this one included, with a copy of data, behind everything that this shard has sent there. False: no memory; it runs
+ * on some of them or on none. */
+bool on_every_shard(struct shard *shard, void (*fn)(struct shard *here, struct span data), struct span data) MUST_USE;
+/* The sessions of this shard. fn must not end one. */
+void each_session(struct shard *shard, void (*fn)(struct session *s, void *arg), void *arg);
+/* Full JIDs of the sessions of every shard, until fn says false. A read section is open: fn must not call the store or log. */
+void every_jid_rcu(struct shard *shard, bool (*fn)(struct span full, void *arg), void *arg);
 /* Every feature of every module in use, and what modules add to the server's disco#info. */
 void disco_features(struct shard *shard, struct buf *out);
 void disco_extensions(struct event *ev, struct buf *out);

@@ -14,7 +14,7 @@ static enum verdict in_sess(struct event *ev)
 			return V_PASS; /* an IQ for the account that no module took; presence is the presence module's */
 		p->to = jid_to_bare(&p->from); /* RFC 6120 section 10.3.1 */
 	}
-	if (!p->to.node_len && serves_domain(ev->shard, jid_domain(&p->to)))
+	if (for_server(ev->shard, &p->to))
 		deliver_to_server(ev);
 	else
 		pass_on(ev->shard, p);

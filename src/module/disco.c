@@ -1,20 +1,26 @@
-/* disco.c - XEP-0030 Service Discovery of the server and of accounts.
+/* disco.c - XEP-0030 Service Discovery of the server, of accounts and of the services beside it; XEP-0094 Agents for old clients.
  * Threads: shards; the texts are fixed before the threads start.
- * Owns: nothing.
+ * Owns: nothing; disco_services.c keeps the services.
  */
-#include "shardsm/module.h"
+#include "module/disco.h"
+#include "shardsm/aci.h"
 
 #define NS_INFO "http://jabber.org/protocol/disco#info"
 #define NS_ITEMS "http://jabber.org/protocol/disco#items"
+#define NS_AGENTS "jabber:iq:agents"
+#define NODE_SESSIONS "sessions"
+#define SESSIONS_BYTES (1u << 20) /* of the items of one answer: it is one stanza, and peers have limits */
 
 static struct span category, type, name;
+static bool agents;
 
 static bool start(struct config *config)
 {
 	category = config_text(config, "discovery.identity.category", "server");
 	type = config_text(config, "discovery.identity.type", "im");
 	name = config_text(config, "discovery.identity.name", "Jabber IM server");
-	return true;
+	agents = config_has(config, "discovery.agents");
+	return services_start(config);
 }
 
 static enum verdict reply(struct event *ev, struct buf *b)
@@ -25,15 +31,7 @@ static enum verdict reply(struct event *ev, struct buf *b)
 	return V_HANDLED;
 }
 
-/* A node is something that we do not have. */
-static enum verdict check_node(struct event *ev)
-{
-	struct xml *query = event_request(ev);
-
-	if (!query)
-		return event_error(ev, SE_RESOURCE_CONSTRAINT);
-	return xml_attr(query, "node").p ? event_error(ev, SE_ITEM_NOT_FOUND) : V_PASS;
-}
+/* --- the server ----------------------------------------------------------------------------------------------------------- */
 
 static enum verdict server_info(struct event *ev)
 {
@@ -45,36 +43,190 @@ static enum verdict server_info(struct event *ev)
 	buf_attr(b, "name", name);
 	buf_str(b, "/>");
 	disco_features(ev->shard, b);
+	if (agents)
+		buf_str(b, "<feature var='" NS_AGENTS "'/>");
 	disco_extensions(ev, b);
 	buf_str(b, "</query>");
 	return reply(ev, b);
 }
 
-/* An account shows itself to those who may see its presence; to others it looks like one that does not exist. */
-static enum verdict account_info(struct event *ev)
+static void put_item(struct span jid, const struct service_info *info, void *arg)
+{
+	struct buf *b = arg;
+
+	buf_str(b, "<item");
+	buf_attr(b, "jid", jid);
+	if (info->name.n)
+		buf_attr(b, "name", info->name);
+	buf_str(b, "/>");
+}
+
+static enum verdict server_items(struct event *ev, bool admin)
 {
 	struct buf *b = scratch(ev->shard, 0);
 
-	buf_str(b, "<query xmlns='" NS_INFO "'><identity category='account' type='registered'/><feature var='" NS_INFO
-		   "'/><feature var='" NS_ITEMS "'/></query>");
+	buf_str(b, "<query xmlns='" NS_ITEMS "'>");
+	services_each_rcu(put_item, b);
+	if (admin) {
+		buf_str(b, "<item");
+		buf_attr(b, "jid", jid_bare(&ev->packet->to));
+		buf_str(b, " node='" NODE_SESSIONS "' name='Active sessions'/>");
+	}
+	buf_str(b, "</query>");
+	return reply(ev, b);
+}
+
+static bool put_session(struct span full, void *arg)
+{
+	struct buf *b = arg;
+
+	buf_str(b, "<item");
+	buf_attr(b, "jid", full);
+	buf_str(b, " name='Active session'/>");
+	return !b->failed && b->n < SESSIONS_BYTES;
+}
+
+/* The sessions of the whole server, for those whom ACL disco names. */
+static enum verdict sessions_node(struct event *ev, bool info)
+{
+	struct buf *b = scratch(ev->shard, 0);
+
+	if (info) {
+		buf_str(b, "<query xmlns='" NS_INFO "' node='" NODE_SESSIONS "'><identity category='hierarchy' type='branch'"
+			   " name='Active sessions'/>");
+	} else {
+		buf_str(b, "<query xmlns='" NS_ITEMS "' node='" NODE_SESSIONS "'>");
+		every_jid_rcu(ev->shard, put_session, b);
+	}
+	buf_str(b, "</query>");
+	return reply(ev, b);
+}
+
+static enum verdict server(struct event *ev, struct span node, bool info)
+{
+	bool admin = aci_allows("disco", &ev->packet->from);
+
+	/* The component name of the sm is no domain: nothing is there. */
+	if (!serves_domain(ev->shard, jid_domain(&ev->packet->to)))
+		return event_error(ev, SE_ITEM_NOT_FOUND);
+	if (node.n)
+		return admin && span_is(node, NODE_SESSIONS) ? sessions_node(ev, info) : event_error(ev, SE_ITEM_NOT_FOUND);
+	return info ? server_info(ev) : server_items(ev, admin);
+}
+
+/* --- accounts --------------------------------------------------------------------------------------------------------------- */
+
+/* An account shows itself to those who may see its presence; to others it looks like one that does not exist. */
+static enum verdict account(struct event *ev, struct span node, bool info)
+{
+	struct buf *b = scratch(ev->shard, 0);
+
+	if (node.n)
+		return event_error(ev, SE_ITEM_NOT_FOUND);
+	if (info)
+		buf_str(b, "<query xmlns='" NS_INFO "'><identity category='account' type='registered'/><feature var='" NS_INFO
+			   "'/><feature var='" NS_ITEMS "'/></query>");
+	else
+		buf_str(b, "<query xmlns='" NS_ITEMS "'/>");
 	return reply(ev, b);
 }
 
 static enum verdict on_disco(struct event *ev)
 {
 	bool info = span_is(packet_slice(ev->packet, ev->packet->route.child_ns), NS_INFO);
-	struct buf *b = scratch(ev->shard, 0);
+	struct xml *query;
 	enum verdict v;
 
 	if (ev->chain == CHAIN_PKT_USER && !roster_lets_see(ev->user, &ev->packet->from))
 		return event_error(ev, SE_SERVICE_UNAVAILABLE);
-	v = check_node(ev);
+	v = event_query(ev, info ? NS_INFO : NS_ITEMS, "query", &query);
 	if (v != V_PASS)
 		return v;
-	if (info)
-		return ev->chain == CHAIN_PKT_SM ? server_info(ev) : account_info(ev);
-	buf_str(b, "<query xmlns='" NS_ITEMS "'/>");
+	return ev->chain == CHAIN_PKT_SM ? server(ev, xml_attr(query, "node"), info) : account(ev, xml_attr(query, "node"), info);
+}
+
+/* --- agents ----------------------------------------------------------------------------------------------------------------- */
+
+static void put_agent(struct span jid, const struct service_info *info, void *arg)
+{
+	struct buf *b = arg;
+
+	buf_str(b, "<agent");
+	buf_attr(b, "jid", jid);
+	buf_str(b, "><name>");
+	buf_text(b, info->name);
+	buf_str(b, "</name><service>");
+	buf_text(b, info->type);
+	buf_str(b, "</service>");
+	if (span_is(info->category, "conference"))
+		buf_str(b, "<groupchat/>");
+	if (span_is(info->category, "gateway"))
+		buf_str(b, "<transport/>");
+	if (info->does & SERVICE_REGISTERS)
+		buf_str(b, "<register/>");
+	if (info->does & SERVICE_SEARCHES)
+		buf_str(b, "<search/>");
+	buf_str(b, "</agent>");
+}
+
+static enum verdict on_agents(struct event *ev)
+{
+	struct buf *b = scratch(ev->shard, 0);
+	struct xml *query;
+	enum verdict v;
+
+	if (!agents)
+		return event_error(ev, SE_NOT_ALLOWED);
+	v = event_query(ev, NS_AGENTS, "query", &query);
+	if (v != V_PASS)
+		return v;
+	buf_str(b, "<query xmlns='" NS_AGENTS "'>");
+	services_each_rcu(put_agent, b);
+	buf_str(b, "</query>");
 	return reply(ev, b);
+}
+
+/* --- components ------------------------------------------------------------------------------------------------------------- */
+
+/* One shard asks what has come online. The sm asks under its own name, as jabberd2's does. */
+static void component(struct shard *shard, struct span jid, const struct outbox *link, bool here)
+{
+	struct span own = server_id(shard), id;
+	struct jid from, to;
+
+	if (!here) {
+		services_gone(jid, link);
+		return;
+	}
+	if (!shard_is_home(shard, jid) || !jid_split(&from, own) || !jid_split(&to, jid))
+		return;
+	id = fresh_id(shard);
+	if (services_asked(jid, link, id))
+		send_stanza(shard, &(struct stanza){ .tag = "iq", .type = "get", .id = id,
+			.content = SPAN("<query xmlns='" NS_INFO "'/>"), .from = &from, .to = &to });
+}
+
+/* The first identity counts. */
+static enum verdict pkt_sm(struct event *ev)
+{
+	const struct packet *p = ev->packet;
+	struct service_info info = { 0 };
+	struct xml *query, *identity;
+
+	if (ev->type != ST_RESULT || !event_is(ev, PL_IQ) || !span_is(packet_slice(p, p->route.child_ns), NS_INFO) ||
+		p->from.node_len || jid_has_resource(&p->from) || event_query(ev, NS_INFO, "query", &query) != V_PASS)
+		return V_PASS;
+	identity = xml_child(query, NS_INFO, "identity");
+	if (!identity)
+		return V_PASS;
+	info.category = xml_attr(identity, "category");
+	info.type = xml_attr(identity, "type");
+	info.name = xml_attr(identity, "name");
+	for (struct xml *f = xml_child(query, NS_INFO, "feature"); f; f = xml_next(f, NS_INFO, "feature")) {
+		info.does |= span_is(xml_attr(f, "var"), "jabber:iq:register") ? SERVICE_REGISTERS : 0;
+		info.does |= span_is(xml_attr(f, "var"), "jabber:iq:search") ? SERVICE_SEARCHES : 0;
+	}
+	return services_answered(jid_full(&p->from), packet_slice(p, p->route.id), &info) ? V_HANDLED : V_PASS;
 }
 
 const struct module module_disco = {
@@ -82,5 +234,8 @@ const struct module module_disco = {
 	.features = (const char *const[]){ NS_INFO, NS_ITEMS, NULL },
 	.start = start,
 	.iq = (const struct iq_rule[]){ { IQ_GET, TO_SELF | TO_SERVER | TO_ACCOUNT, NS_INFO, on_disco },
-		{ IQ_GET, TO_SELF | TO_SERVER | TO_ACCOUNT, NS_ITEMS, on_disco }, { 0 } },
+		{ IQ_GET, TO_SELF | TO_SERVER | TO_ACCOUNT, NS_ITEMS, on_disco }, { IQ_GET, TO_SELF | TO_SERVER, NS_AGENTS, on_agents },
+		{ 0 } },
+	.pkt_sm = pkt_sm,
+	.component = component,
 };

@@ -80,7 +80,7 @@ static enum verdict directed(struct event *ev)
 	} else if (ev->type == ST_PROBE) {
 		return V_HANDLED; /* the server probes, clients have no need to */
 	}
-	if (!p->to.node_len && serves_domain(ev->shard, jid_domain(&p->to)))
+	if (for_server(ev->shard, &p->to))
 		deliver_to_server(ev);
 	else
 		pass_on(ev->shard, p);

@@ -3,6 +3,7 @@
  * Owns: nothing; chains point at the modules' constant structs.
  */
 #include "shard/shard.h"
+#include "shardsm/aci.h"
 #include "shardsm/log.h"
 
 static const char *const chain_names[CHAIN_COUNT] = {
@@ -96,6 +97,8 @@ bool chains_read(struct server *server)
 			read_chain(server, v, chain);
 	}
 	add_needed(server);
+	if (!aci_read(server->set.config))
+		return false;
 	if (server->chains[CHAIN_IN_SESS].n == 0)
 		log_warning("%s: <modules> has no in-sess chain: clients will get no answers", config_path(server->set.config));
 	for (const struct module *const *m = modules_all; *m; m++)
@@ -226,4 +229,13 @@ void disco_extensions(struct event *ev, struct buf *out)
 	for (int i = 0; i < list->n; i++)
 		if (list->modules[i]->disco_extend)
 			list->modules[i]->disco_extend(ev, out);
+}
+
+void chain_component(struct shard *shard, struct span name, const struct outbox *link, bool here)
+{
+	const struct chain_list *list = &shard->server->chains[CHAIN_PKT_ROUTER];
+
+	for (int i = 0; i < list->n; i++)
+		if (list->modules[i]->component)
+			list->modules[i]->component(shard, name, link, here);
 }

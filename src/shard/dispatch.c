@@ -77,6 +77,18 @@ struct xml *event_request(struct event *ev)
 	return root ? xml_child(root, NULL, NULL) : NULL;
 }
 
+enum verdict event_query(struct event *ev, const char *ns, const char *local, struct xml **query)
+{
+	struct xml *root = event_payload(ev);
+
+	*query = root ? xml_child(root, NULL, NULL) : NULL;
+	if (!root)
+		return event_error(ev, SE_RESOURCE_CONSTRAINT);
+	if (!*query || !xml_is(*query, ns, local) || xml_next(*query, NULL, NULL))
+		return event_error_text(ev, SE_BAD_REQUEST, "the request is not the one element that is wanted");
+	return V_PASS;
+}
+
 /* --- answers ---------------------------------------------------------------------------------------------------------- */
 
 /* The element's local name, for an answer in its kind. */
@@ -294,7 +306,7 @@ static void from_network(struct shard *shard, struct packet *p)
 		bounced(shard, p);
 		return;
 	}
-	if (!p->from.s || !p->to.s || !serves_domain(shard, jid_domain(&p->to))) {
+	if (!p->from.s || !p->to.s || !(p->to.node_len ? serves_domain(shard, jid_domain(&p->to)) : for_server(shard, &p->to))) {
 		log_limited(LOG_LEVEL_NOTICE, "%s: a stanza without an address that can be served was dropped",
 			p->link ? p->link->name : shard->name);
 		return;

@@ -206,3 +206,28 @@ void peers_free(struct shard *shard)
 		free(peer);
 	}
 }
+
+void each_session(struct shard *shard, void (*fn)(struct session *s, void *arg), void *arg)
+{
+	for (struct peer *peer = shard->peers; peer; peer = peer->next)
+		for (struct session *s = peer->sessions; s; s = s->peer_next)
+			fn(s, arg);
+}
+
+void every_jid_rcu(struct shard *shard, bool (*fn)(struct span full, void *arg), void *arg)
+{
+	const struct server *server = shard->server;
+	struct cds_lfht_iter iter;
+	struct session *s;
+	bool more = true;
+
+	rcu_enter();
+	for (uint32_t i = 0; i < server->set.nshards && more; i++)
+		cds_lfht_for_each_entry(server->shards[i]->sessions, &iter, s, node) {
+			tsan_acquire(s);
+			more = fn(span_of(s->text, s->jid_len), arg);
+			if (!more)
+				break;
+		}
+	rcu_leave();
+}

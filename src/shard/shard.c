@@ -31,6 +31,7 @@ static void on_peer(struct shard *shard, struct letter *l)
 		user_peer_lost(shard, name, gone->link);
 		sessions_peer_gone(shard, name, gone->link);
 	}
+	chain_component(shard, span_of(gone->name, gone->name_len), gone->link, l->kind == LETTER_PEER_HERE);
 	if (gone->link)
 		outbox_unref(&gone->link);
 	free(gone);
@@ -77,6 +78,40 @@ static void on_written(struct shard *shard, struct letter *l)
 	user_settle(u);
 }
 
+/* A function that another shard wants to be run here. */
+struct job {
+	struct letter letter;
+	void (*fn)(struct shard *here, struct span data);
+	uint32_t n;
+	char data[];
+};
+
+bool on_every_shard(struct shard *shard, void (*fn)(struct shard *here, struct span data), struct span data)
+{
+	for (uint32_t i = 0; i < shard->server->set.nshards; i++) {
+		struct job *job = malloc(sizeof(*job) + data.n);
+
+		if (!job)
+			return false;
+		*job = (struct job){ .letter.kind = LETTER_JOB, .fn = fn, .n = data.n };
+		if (data.n)
+			memcpy(job->data, data.p, data.n);
+		struct letter *l = &job->letter;
+
+		dispatch_tray_post_one(&shard->tray, i);
+		mailbox_post(shard->server->boxes[i], &l);
+	}
+	return true;
+}
+
+static void on_job(struct shard *shard, struct letter *l)
+{
+	struct job *job = (struct job *)l;
+
+	job->fn(shard, span_of(job->data, job->n));
+	free(job);
+}
+
 static void on_letter(struct shard *shard, struct letter *l)
 {
 	switch (l->kind) {
@@ -92,6 +127,9 @@ static void on_letter(struct shard *shard, struct letter *l)
 	case LETTER_PEER_GONE:
 	case LETTER_PEER_HERE:
 		on_peer(shard, l);
+		break;
+	case LETTER_JOB:
+		on_job(shard, l);
 		break;
 	case LETTER_STOP:
 		sessions_end_all(shard);
@@ -181,6 +219,16 @@ bool serves_domain(const struct shard *shard, struct span domain)
 		if (span_eq(set->domains[i], domain))
 			return true;
 	return false;
+}
+
+bool for_server(const struct shard *shard, const struct jid *to)
+{
+	return !to->node_len && (serves_domain(shard, jid_domain(to)) || span_eq(jid_domain(to), server_id(shard)));
+}
+
+bool shard_is_home(const struct shard *shard, struct span name)
+{
+	return shard_of(name, shard->server->set.nshards) == shard->index;
 }
 
 struct span server_id(const struct shard *shard) { return shard->server->set.id; }

@@ -105,6 +105,7 @@ void reply_condition(struct shard *shard, struct packet *p, enum stanza_conditio
 /* chain.c */
 bool chains_read(struct server *server); /* false: logged */
 enum verdict chain_run(struct event *ev, enum chain chain, uint8_t from);
+void chain_component(struct shard *shard, struct span name, const struct outbox *link, bool here);
 enum stanza_type stanza_type_of(enum payload payload, struct span type);
 
 /* control.c */
