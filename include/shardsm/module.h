@@ -85,6 +85,10 @@ struct module {
 	int (*load_ask)(struct store_req *req);                 /* adds its reads, returns the first one's index */
 	bool (*load_done)(struct user *u, const struct store_req *req, int first); /* false: no memory */
 	void (*user_unload)(struct user *u);                    /* the user is let go, or its account is gone: what load made is freed */
+	/* What one read does not tell: adds a second one's statements, returns what load_finish needs (one malloc'd block) or NULL: nothing more.
+	 * One module may have these; it comes behind all load_done. */
+	void *(*load_more)(struct user *u, const struct store_req *answer, int first, struct store_req *req);
+	bool (*load_finish)(struct user *u, const struct store_req *answer, void *state); /* false: no memory */
 	void (*user_create)(struct event *ev, struct store_req *req); /* adds its writes: all modules' in one commit */
 	void (*user_delete)(struct event *ev, struct store_req *req);
 	enum verdict (*user_leaving)(struct event *ev); /* user-delete, before anything is deleted: V_PASS, V_PARKED or V_ERROR */
@@ -193,6 +197,8 @@ void presence_broadcast(struct session *s, struct packet *p);
 /* Is a local user online, or can it not be told (another domain)? Any shard; for leaving out sends to nobody. */
 bool presence_worth_sending(struct shard *shard, const struct jid *to);
 void send_presence(struct shard *shard, const char *type, const struct jid *from, const struct jid *to);
+/* pkt-sm: a probe of the server, or a subscription to it, is answered with presence from that resource of it too. */
+void server_presence(struct event *ev, const char *resource);
 
 /* --- the server ------------------------------------------------------------------------------------------------------- */
 

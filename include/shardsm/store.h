@@ -19,6 +19,8 @@ enum store_table {
 	T_PRIVATE, T_MOTD_MESSAGE, T_MOTD_TIMES, T_PRIVACY_DEFAULT, T_PRIVACY_ITEMS, T_VACATION, T_STATUS, T_VERIFY,
 	T_PENDING, /* ours: "roster-pending" (jid, xml): subscription requests that were not answered yet */
 	T_VCARD_XML, /* ours: "vcard-xml" (xml): the vCard whole, where T_VCARD has columns for a part of it; no "NAD" in front */
+	T_ROSTER_VERSION, /* ours: "roster-version" (epoch, number, digest) */
+	T_ROSTER_CHANGES, /* ours: "roster-changes" (jid, number): the last change of each contact since the epoch began */
 	T_COUNT
 };
 
@@ -38,6 +40,8 @@ enum { PRIVITEM_LIST, PRIVITEM_TYPE, PRIVITEM_VALUE, PRIVITEM_DENY, PRIVITEM_ORD
 enum { VACATION_START, VACATION_END, VACATION_MESSAGE };
 enum { STATUS_STATUS, STATUS_SHOW, STATUS_LOGIN, STATUS_LOGOUT, STATUS_XML };
 enum { PENDING_JID, PENDING_XML };
+enum { RVERSION_EPOCH, RVERSION_NUMBER, RVERSION_DIGEST };
+enum { RCHANGE_JID, RCHANGE_NUMBER };
 enum { VCARDXML_XML };
 #define STORE_COLUMNS 48 /* the widest table (vcard, 43) fits */
 

@@ -56,8 +56,17 @@ struct pending {
 	char text[]; /* the asker's bare JID, then the request's content (raw XML) */
 };
 
+/* What clients that asked for it know their roster by; see module/roster_version.c. */
+struct roster_version {
+	uint64_t epoch;  /* unguessable, a new one when what clients remember is void */
+	uint64_t digest; /* of the roster */
+	uint32_t number; /* changes since the epoch began */
+	bool used;       /* it is in the database: a client has asked for it */
+};
+
 struct roster {
 	uint32_t n, cap;
+	struct roster_version version;
 	struct roster_item **items; /* sorted by JID bytes */
 	struct pending *pending;    /* oldest first */
 };
@@ -87,6 +96,7 @@ struct session {
 	struct jid_set directed, bounced;
 	int8_t priority;
 	bool interested; /* fetched the roster */
+	bool versioned;  /* and asked for its version: pushes carry it */
 	bool fake;       /* PBX: never top, no presence */
 	bool greeted;    /* sent an initial presence since it was last unavailable */
 	bool ended;      /* ending; the memory lives until the grace period is over */
@@ -99,6 +109,12 @@ struct session {
 };
 
 #define C2S_ID_MAX 43
+
+/* Requests in the window that began at since_ms. */
+struct query_count {
+	uint64_t since_ms;
+	uint32_t n;
+};
 
 struct user {
 	struct user_view view; /* first */
@@ -114,6 +130,7 @@ struct user {
 	uint32_t queued;               /* stanzas in its offline queue, as of PART_QUEUE and our own puts */
 	int64_t flushed;               /* sequence up to which the queue was sent to a link, and is about to be deleted */
 	struct privacy *privacy;       /* the module privacy's; NULL: no lists */
+	struct query_count queries, others_queries; /* its own, and what others did to it; see shard/limit.c */
 	uint8_t parts;                 /* enum user_part that are loaded */
 	uint8_t needs;                 /* enum user_part without which its privacy lists cannot be read */
 	bool exists;                   /* true once PART_ACCOUNT found a row */

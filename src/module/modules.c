@@ -5,8 +5,9 @@
 #include "shardsm/module.h"
 
 #define MODULES(X) \
-	X(active) X(amp) X(deliver) X(disco) X(iq_last) X(iq_ping) X(iq_private) X(iq_time) X(iq_vcard) X(iq_version) X(offline) X(presence) X(privacy) X(roster) X(session) \
-	X(status) X(vacation) X(validate)
+	X(active) X(amp) X(deliver) X(disco) X(iq_last) X(iq_ping) X(iq_private) X(iq_time) X(iq_vcard) \
+	X(iq_version) X(offline) X(presence) X(privacy) X(roster) X(roster_publish) X(session) X(status) \
+	X(template_roster) X(vacation) X(validate)
 
 #define DECLARE(name) extern const struct module module_##name;
 MODULES(DECLARE)

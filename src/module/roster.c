@@ -53,37 +53,49 @@ static void put_item(struct buf *b, const struct roster_item *item)
 	buf_str(b, "</item>");
 }
 
-static void push_content(struct event *ev, struct span content)
+/* item NULL: jid was removed. */
+static void put_query(struct buf *b, const struct roster_item *item, struct span jid, const struct roster_version *v, uint32_t number)
 {
-	for (struct session *s = ev->user->sessions; s; s = s->next) {
-		struct jid to = session_jid(s);
-
-		if (s->interested)
-			send_to_session(ev->shard, s, &(struct stanza){ .tag = "iq", .type = "set", .id = fresh_id(ev->shard),
-				.content = content, .to = &to });
+	buf_str(b, "<query xmlns='" NS_ROSTER "'");
+	if (v)
+		roster_version_attr(b, v, number);
+	buf_str(b, ">");
+	if (item) {
+		put_item(b, item);
+	} else {
+		buf_str(b, "<item");
+		buf_attr(b, "jid", jid);
+		buf_str(b, " subscription='remove'/>");
 	}
+	buf_str(b, "</query>");
+}
+
+static void push_to(struct session *s, struct buf *content)
+{
+	struct shard *shard = s->user->owner;
+	struct jid to = session_jid(s);
+
+	if (!content->failed)
+		send_to_session(shard, s, &(struct stanza){ .tag = "iq", .type = "set", .id = fresh_id(shard), .content = buf_span(content),
+			.to = &to });
+}
+
+/* To every session that fetched the roster; those that know it by versions get the one in force with it (P9). */
+static void push_all(struct event *ev, const struct roster_item *item, struct span jid)
+{
+	const struct roster_version *v = &ev->user->roster.version;
+	struct buf *plain = scratch(ev->shard, 3), *versioned = scratch(ev->shard, 2);
+
+	put_query(plain, item, jid, NULL, 0);
+	put_query(versioned, item, jid, v, v->number);
+	for (struct session *s = ev->user->sessions; s; s = s->next)
+		if (s->interested)
+			push_to(s, s->versioned ? versioned : plain);
 }
 
 void roster_push(struct event *ev, const struct roster_item *item)
 {
-	struct buf *b = scratch(ev->shard, 3);
-
-	buf_str(b, "<query xmlns='" NS_ROSTER "'>");
-	put_item(b, item);
-	buf_str(b, "</query>");
-	if (!b->failed)
-		push_content(ev, buf_span(b));
-}
-
-static void push_removal(struct event *ev, struct span jid)
-{
-	struct buf *b = scratch(ev->shard, 3);
-
-	buf_str(b, "<query xmlns='" NS_ROSTER "'><item");
-	buf_attr(b, "jid", jid);
-	buf_str(b, " subscription='remove'/></query>");
-	if (!b->failed)
-		push_content(ev, buf_span(b));
+	push_all(ev, item, (struct span){ 0 });
 }
 
 void roster_store_item(struct store_req *req, const struct roster_item *item)
@@ -110,22 +122,98 @@ void roster_store_item(struct store_req *req, const struct roster_item *item)
 
 /* --- get ------------------------------------------------------------------------------------------------------------------ */
 
-static enum verdict on_get(struct event *ev)
+static enum verdict whole_roster(struct event *ev, bool versioned)
 {
+	const struct roster *r = &ev->user->roster;
 	struct buf *b = scratch(ev->shard, 0);
 
-	buf_str(b, "<query xmlns='" NS_ROSTER "'>");
-	for (uint32_t i = 0; i < ev->user->roster.n; i++)
-		put_item(b, ev->user->roster.items[i]);
+	buf_str(b, "<query xmlns='" NS_ROSTER "'");
+	if (versioned)
+		roster_version_attr(b, &r->version, r->version.number);
+	buf_str(b, ">");
+	for (uint32_t i = 0; i < r->n; i++)
+		put_item(b, r->items[i]);
 	buf_str(b, "</query>");
 	if (b->failed)
 		return event_error(ev, SE_RESOURCE_CONSTRAINT);
 	ev->session->interested = true;
+	ev->session->versioned = versioned;
 	reply_result(ev, buf_span(b));
 	return V_HANDLED;
 }
 
+/* RFC 6121 section 2.6.3: an empty result, then a push for each contact that changed, in the order of the changes. */
+static enum verdict changes_since(struct event *ev, const struct store_req *answer, uint32_t seen)
+{
+	const struct user *u = ev->user;
+
+	ev->session->interested = true;
+	ev->session->versioned = true;
+	reply_result(ev, (struct span){ 0 });
+	for (uint32_t i = 0; answer && i < store_rows(answer, 0); i++) {
+		struct span jid = store_value(answer, 0, i, RCHANGE_JID).s;
+		int64_t number = store_value(answer, 0, i, RCHANGE_NUMBER).i;
+		struct buf *b = scratch(ev->shard, 3);
+
+		if (number <= seen || !xml_text_ok(jid))
+			continue;
+		put_query(b, roster_find(u, jid), jid, &u->roster.version, (uint32_t)number);
+		push_to(ev->session, b);
+	}
+	return V_HANDLED;
+}
+
+static enum verdict on_changes(struct event *ev, struct store_req *answer)
+{
+	const uint32_t *seen = ev->state;
+
+	if (!ev->session)
+		return V_HANDLED;
+	if (store_status(answer) != STORE_OK) {
+		event_store_error(ev, answer, "changes of its roster could not be read: it is sent whole");
+		return whole_roster(ev, true);
+	}
+	/* A roster that is smaller than what happened to it is sent whole. */
+	return store_rows(answer, 0) > ev->user->roster.n + 16 ? whole_roster(ev, true) : changes_since(ev, answer, *seen);
+}
+
+static enum verdict on_get(struct event *ev)
+{
+	const struct roster_version *v = &ev->user->roster.version;
+	struct xml *query;
+	enum verdict verdict = event_query(ev, NS_ROSTER, "query", &query);
+	struct store_req *req;
+	uint32_t seen, *kept;
+
+	if (verdict != V_PASS)
+		return verdict;
+	if (!xml_attr(query, "ver").p)
+		return whole_roster(ev, false);
+	roster_version_use(ev);
+	if (!roster_version_read(v, xml_attr(query, "ver"), &seen))
+		return whole_roster(ev, true);
+	if (seen == v->number)
+		return changes_since(ev, NULL, seen);
+	kept = malloc(sizeof(*kept));
+	req = kept ? store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len)) : NULL;
+	if (req) {
+		*kept = seen;
+		store_get(req, T_ROSTER_CHANGES, STORE_ALL, value_null());
+	}
+	return event_ask(ev, &req, on_changes, ASK_AFTER_WRITES, kept);
+}
+
 /* --- set ------------------------------------------------------------------------------------------------------------------ */
+
+bool roster_change(struct user *u, struct roster_item **item)
+{
+	struct roster_version v = roster_version_after(u, roster_find(u, item_jid(*item)), *item);
+
+	if (!roster_put(u, item))
+		return false;
+	u->roster.version = v;
+	return true;
+}
 
 static enum verdict on_set_committed(struct event *ev, struct store_req *answer)
 {
@@ -140,7 +228,7 @@ static enum verdict on_set_committed(struct event *ev, struct store_req *answer)
 	copy = malloc(size);
 	if (copy)
 		memcpy(copy, item, size);
-	if (!copy || !roster_put(ev->user, &copy)) {
+	if (!copy || !roster_change(ev->user, &copy)) {
 		/* It is written and will be there after the next load; this memory cannot hold it. */
 		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": roster item not kept in memory (out of memory)", SPAN_ARG(item_jid(item)));
 		return event_error(ev, SE_RESOURCE_CONSTRAINT);
@@ -152,7 +240,7 @@ static enum verdict on_set_committed(struct event *ev, struct store_req *answer)
 }
 
 /* The groups of the request, in buf; false: one is empty or there are too many. */
-static bool read_groups(struct xml *item, struct buf *text, struct span *groups, uint32_t *n, enum stanza_condition *why)
+bool roster_read_groups(struct xml *item, struct buf *text, struct span *groups, uint32_t *n, enum stanza_condition *why)
 {
 	uint32_t ends[GROUPS_MAX];
 
@@ -191,7 +279,7 @@ static enum verdict set_item(struct event *ev, struct xml *xml, const struct jid
 
 	if (name.n > NAME_MAX_BYTES)
 		return event_error_text(ev, SE_NOT_ACCEPTABLE, "a name holds at most 1023 bytes");
-	if (!read_groups(xml, scratch(ev->shard, 1), groups, &f.ngroups, &why))
+	if (!roster_read_groups(xml, scratch(ev->shard, 1), groups, &f.ngroups, &why))
 		return event_error(ev, why);
 	if (!old && roster_full(ev->user))
 		return event_error_text(ev, SE_NOT_ACCEPTABLE, "the roster is full");
@@ -204,8 +292,12 @@ static enum verdict set_item(struct event *ev, struct xml *xml, const struct jid
 	f.name = name.p ? name : old ? item_name(old) : name;
 	item = roster_item_new(&f);
 	req = item ? store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len)) : NULL;
-	if (req)
+	if (req) {
+		struct roster_version v = roster_version_after(ev->user, old, item);
+
 		roster_store_item(req, item);
+		roster_version_write(req, &v, f.jid);
+	}
 	return event_ask(ev, &req, on_set_committed, 0, item);
 }
 
@@ -218,8 +310,9 @@ static enum verdict on_removal_committed(struct event *ev, struct store_req *ans
 
 	if (store_status(answer) != STORE_OK)
 		return event_store_error(ev, answer, "a roster item could not be removed");
+	ev->user->roster.version = roster_version_after(ev->user, roster_find(ev->user, item_jid(item)), NULL);
 	roster_remove(ev->user, item_jid(item));
-	push_removal(ev, item_jid(item));
+	push_all(ev, NULL, item_jid(item));
 	reply_result(ev, (struct span){ 0 });
 	if (!jid_split(&jid, item_jid(item)))
 		return V_HANDLED;
@@ -248,19 +341,24 @@ static enum verdict remove_item(struct event *ev, const struct jid *jid)
 	if (req) {
 		store_delete(req, T_ROSTER_ITEMS, ITEM_JID, value_text(item_jid(item)));
 		store_delete(req, T_ROSTER_GROUPS, GROUP_JID, value_text(item_jid(item)));
+		struct roster_version v = roster_version_after(ev->user, item, NULL);
+
+		roster_version_write(req, &v, item_jid(item));
 	}
 	return event_ask(ev, &req, on_removal_committed, 0, copy);
 }
 
 static enum verdict on_set(struct event *ev)
 {
-	struct xml *query = event_request(ev), *item = query ? xml_child(query, NS_ROSTER, "item") : NULL;
+	struct xml *query, *item;
+	enum verdict v = event_query(ev, NS_ROSTER, "query", &query);
 	char buf[JID_MAX + 1];
 	struct span text;
 	struct jid jid;
 
-	if (!query)
-		return event_error(ev, SE_RESOURCE_CONSTRAINT);
+	if (v != V_PASS)
+		return v;
+	item = xml_child(query, NS_ROSTER, "item");
 	if (!item || xml_next(item, NS_ROSTER, "item"))
 		return event_error_text(ev, SE_BAD_REQUEST, "a roster set holds exactly one item");
 	text = xml_attr(item, "jid");
@@ -284,6 +382,8 @@ static void user_delete(struct event *ev, struct store_req *req)
 	store_delete(req, T_ROSTER_ITEMS, STORE_ALL, value_null());
 	store_delete(req, T_ROSTER_GROUPS, STORE_ALL, value_null());
 	store_delete(req, T_PENDING, STORE_ALL, value_null());
+	store_delete(req, T_ROSTER_VERSION, STORE_ALL, value_null());
+	store_delete(req, T_ROSTER_CHANGES, STORE_ALL, value_null());
 }
 
 const struct module module_roster = {

@@ -13,6 +13,7 @@ int roster_load_ask(struct store_req *req)
 
 	store_get(req, T_ROSTER_GROUPS, STORE_ALL, value_null());
 	store_get(req, T_PENDING, STORE_ALL, value_null());
+	roster_version_ask(req);
 	return first;
 }
 
@@ -123,5 +124,5 @@ bool roster_load_done(struct user *u, const struct store_req *req, int first)
 	for (uint32_t i = 0; ok && i < n; i++)
 		ok = load_item(u, req, first, i, groups, ngroups);
 	free(groups);
-	return ok && load_pending(u, req, first + 2);
+	return ok && load_pending(u, req, first + 2) && roster_version_load(u, req, first + 3);
 }

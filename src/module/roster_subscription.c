@@ -81,8 +81,12 @@ static enum verdict commit(struct event *ev, const struct jid *contact, struct c
 		return event_error(ev, SE_RESOURCE_CONSTRAINT);
 	}
 	*kept = change;
-	if (item)
+	if (item) {
+		struct roster_version v = roster_version_after(u, roster_find(u, jid_bare(contact)), item);
+
 		roster_store_item(req, item);
+		roster_version_write(req, &v, jid_bare(contact));
+	}
 	free(item);
 	if (change.before.pending != change.step.next.pending) {
 		store_delete(req, T_PENDING, PENDING_JID, value_text(jid_bare(contact)));
@@ -112,7 +116,7 @@ static bool apply(struct event *ev, const struct jid *contact, const struct chan
 	if (change->step.push) {
 		struct roster_item *item = changed_item(u, jid_bare(contact), change->step.next);
 
-		ok = item && roster_put(u, &item) && ok;
+		ok = item && roster_change(u, &item) && ok;
 	}
 	if (!ok)
 		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": a change of its roster is not in memory (out of memory)",

@@ -125,8 +125,10 @@ static void account_created(struct user *u)
 {
 	user_forget(u);
 	u->exists = true;
-	u->parts = PART_ALL; /* nothing is there yet */
+	u->parts = PART_ACCOUNT; /* the rest is loaded: a module may have given it a roster */
 }
+
+static void start(struct shard *shard, struct packet *p);
 
 static enum verdict on_auto_created(struct event *ev, struct store_req *answer_)
 {
@@ -137,7 +139,7 @@ static enum verdict on_auto_created(struct event *ev, struct store_req *answer_)
 	}
 	account_created(ev->user);
 	if (!ev->no_reply)
-		start_session(ev->shard, ev->user, ev->packet);
+		start(ev->shard, ev->packet);
 	return V_HANDLED;
 }
 

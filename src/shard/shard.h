@@ -51,6 +51,7 @@ struct parked {
 	uint8_t chain, at, type;
 	bool has_session, to_self, blocks, lost; /* lost: its c2s went away meanwhile */
 	bool is_load, offline_write;
+	const struct module *second;  /* of a load: whose second read this is */
 	uint8_t parts;              /* of a load */
 	int first[MODULES_MAX];     /* of a load: each module's first statement */
 };
@@ -59,6 +60,10 @@ struct waiting {
 	struct waiting *next;
 	struct packet *packet;      /* kept */
 };
+
+/* Who went over the limit of queries, by hash of the bare JID. */
+#define THROTTLED_MAX 64
+struct throttled { uint64_t hash, until_ms; };
 
 struct shard {
 	/* fixed for life */
@@ -82,6 +87,7 @@ struct shard {
 	const struct event *now;      /* whose chain runs: what is sent may be that user's. NULL: nobody's */
 	struct buf scratch[SCRATCHES], wire, render, fresh_id;
 	uint64_t fresh;
+	struct throttled throttled[THROTTLED_MAX];
 	bool leaving;
 };
 
@@ -136,6 +142,12 @@ void sessions_peer_gone(struct shard *shard, struct span name, struct outbox *li
 void sessions_end_all(struct shard *shard);
 void peers_free(struct shard *shard); /* at the end */
 bool peer_is(const struct peer *peer, struct span name, const struct outbox *link);
+
+/* limit.c */
+void query_limit_read(struct config *config);
+/* A client's packet: over the limit it was answered, and that user's sessions have ended: nothing more may be done with the event. */
+bool query_over_limit(struct event *ev);
+bool query_refused_from_others(struct event *ev); /* a packet for ev->user */
 
 /* park.c */
 struct parked *park_new(struct shard *shard, struct user *u, bool blocks);

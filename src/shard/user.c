@@ -242,17 +242,67 @@ static bool load(struct shard *shard, struct user *u, unsigned parts)
 	return true;
 }
 
-void user_loaded(struct shard *shard, struct parked *park, const struct store_req *answer)
+/* A module that has to read once more. False: no memory. *more: it is under way. */
+static bool load_second(struct shard *shard, const struct parked *park, const struct store_req *answer, bool *more)
 {
 	const struct chain_list *list = &shard->server->chains[CHAIN_USER_LOAD];
-	struct user *u = park->user;
-	bool ok = store_status(answer) == STORE_OK;
+	const struct module *m = NULL;
+	struct parked *second;
+	struct store_req *req;
+	int first = -1;
 
+	for (int i = 0; i < list->n; i++)
+		if (list->modules[i]->load_more && park->first[i] >= 0) {
+			m = list->modules[i];
+			first = park->first[i];
+		}
+	if (!m)
+		return true;
+	req = store_req_new(span_of(park->user->view.bare, park->user->view.bare_len));
+	if (!req)
+		return false;
+	void *state = m->load_more(park->user, answer, first, req);
+
+	if (!state) {
+		store_req_free(&req);
+		return true;
+	}
+	second = park_new(shard, park->user, true);
+	if (!second) {
+		store_req_free(&req);
+		free(state);
+		return false;
+	}
+	second->is_load = true;
+	second->parts = park->parts;
+	second->second = m;
+	second->state = state;
+	*more = true;
+	store_submit(shard->server->set.store, &req, &shard->box, second->token, 0);
+	return true;
+}
+
+/* What the answer says, in the user. */
+static bool load_take(struct shard *shard, struct parked *park, const struct store_req *answer, bool *more)
+{
+	const struct chain_list *list = &shard->server->chains[CHAIN_USER_LOAD];
+	bool ok = true;
+
+	if (park->second)
+		return park->second->load_finish(park->user, answer, park->state);
 	for (int i = 0; ok && i < list->n; i++)
 		if (park->first[i] >= 0)
-			ok = list->modules[i]->load_done(u, answer, park->first[i]);
+			ok = list->modules[i]->load_done(park->user, answer, park->first[i]);
+	return ok && load_second(shard, park, answer, more);
+}
+
+void user_loaded(struct shard *shard, struct parked *park, const struct store_req *answer)
+{
+	struct user *u = park->user;
+	bool more = false, ok = store_status(answer) == STORE_OK && load_take(shard, park, answer, &more);
+
 	if (ok) {
-		u->parts |= park->parts;
+		u->parts |= more ? 0 : park->parts;
 		return;
 	}
 	log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": could not be loaded (%s)", (int)u->view.bare_len, u->view.bare,

@@ -80,6 +80,8 @@ static const struct column status[] = {
 	{ "xml", COL_XML },
 };
 static const struct column verify[] = { { "email", COL_TEXT }, { "code", COL_TEXT }, { "state", COL_INT } };
+static const struct column roster_version[] = { { "epoch", COL_TEXT }, { "number", COL_INT }, { "digest", COL_TEXT } };
+static const struct column roster_changes[] = { { "jid", COL_TEXT }, { "number", COL_INT } };
 static const struct column roster_pending[] = { { "jid", COL_TEXT }, { "xml", COL_XML } };
 static const struct column vcard_xml[] = { { "xml", COL_TEXT } };
 
@@ -103,6 +105,8 @@ const struct table store_tables[T_COUNT] = {
 	[T_VACATION] = TABLE("vacation-settings", vacation_settings),
 	[T_STATUS] = TABLE("status", status),
 	[T_VERIFY] = TABLE("verify", verify),
+	[T_ROSTER_VERSION] = TABLE_OURS("roster-version", roster_version),
+	[T_ROSTER_CHANGES] = TABLE_OURS("roster-changes", roster_changes),
 	[T_PENDING] = TABLE_OURS("roster-pending", roster_pending),
 	[T_VCARD_XML] = TABLE_OURS("vcard-xml", vcard_xml),
 };
@@ -128,6 +132,8 @@ static const struct {
 	[T_PRIVACY_ITEMS] = { C(PRIVITEM_LIST), 0 },
 	[T_STATUS] = { C(STATUS_STATUS), C(STATUS_LOGIN) | C(STATUS_LOGOUT) },
 	[T_VERIFY] = { C(0), C(2) },
+	[T_ROSTER_VERSION] = { C(RVERSION_EPOCH) | C(RVERSION_NUMBER) | C(RVERSION_DIGEST), 0 },
+	[T_ROSTER_CHANGES] = { C(RCHANGE_JID) | C(RCHANGE_NUMBER), 0 },
 	[T_PENDING] = { C(PENDING_JID), 0 },
 	[T_VCARD_XML] = { C(VCARDXML_XML), 0 },
 };
@@ -159,6 +165,8 @@ const struct schema_index schema_indexes[] = {
 	{ "i_shardsm_vacation", T_VACATION, STORE_ALL, true },
 	{ "i_shardsm_status", T_STATUS, STORE_ALL, true },
 	{ "i_shardsm_verify", T_VERIFY, STORE_ALL, true },
+	{ "i_shardsm_roster_version", T_ROSTER_VERSION, STORE_ALL, true },
+	{ "i_shardsm_roster_changes", T_ROSTER_CHANGES, RCHANGE_JID, true },
 	{ "i_shardsm_pending", T_PENDING, PENDING_JID, true },
 	{ "i_shardsm_vcard_xml", T_VCARD_XML, STORE_ALL, true },
 };
