@@ -97,6 +97,7 @@ bool chains_read(struct server *server)
 			read_chain(server, v, chain);
 	}
 	add_needed(server);
+	query_limit_read(server->set.config);
 	if (!aci_read(server->set.config))
 		return false;
 	if (server->chains[CHAIN_IN_SESS].n == 0)

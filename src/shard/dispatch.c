@@ -269,6 +269,8 @@ static void deliver_here(struct shard *shard, struct packet *p)
 			send_presence(shard, "unsubscribed", &p->to, &p->from);
 		else
 			event_finish(&ev, V_PASS);
+	} else if (u && query_refused_from_others(&ev)) {
+		event_fini(&ev);
 	} else {
 		event_finish(&ev, chain_run(&ev, CHAIN_IN_ROUTER, 0));
 	}
@@ -383,10 +385,12 @@ static void from_client(struct shard *shard, struct packet *p)
 		return;
 	}
 	shard->now = &ev;
-	if (address(&ev, buf))
-		event_finish(&ev, chain_run(&ev, CHAIN_IN_SESS, 0));
-	else
+	if (!address(&ev, buf))
 		event_finish(&ev, event_error(&ev, SE_JID_MALFORMED));
+	else if (query_over_limit(&ev))
+		event_fini(&ev);
+	else
+		event_finish(&ev, chain_run(&ev, CHAIN_IN_SESS, 0));
 	shard->now = NULL;
 	user_settle(u);
 }

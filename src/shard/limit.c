@@ -1,0 +1,110 @@
+/* limit.c - how many requests that cost the database something one user may make: <storage><limits><queries>.
+ * Threads: query_limit_read() is main's, the rest the owning shard's.
+ * Owns: nothing; a user counts, its shard remembers who went too far.
+ * Whoever goes over it is disconnected, as by jabberd2, and its sessions end. What others send to a user costs that user nothing: it has a count of
+ * its own, and they are told.
+ */
+#include "shard/shard.h"
+#include "shardsm/clock.h"
+#include "shardsm/log.h"
+
+#define NS_ROSTER "jabber:iq:roster"
+#define NS_VCARD "vcard-temp"
+
+static struct {
+	uint32_t queries; /* 0: no limit */
+	uint64_t within_ms, throttle_ms;
+} limit;
+
+void query_limit_read(struct config *config)
+{
+	const struct config_value *v = config_get(config, "storage.limits.queries", 0);
+
+	limit.queries = (uint32_t)config_value_int(config, v, 0, 0, INT32_MAX);
+	limit.within_ms = v ? (uint64_t)config_attr_int(config, v, "seconds", 5, 1, INT32_MAX) * 1000 : 0;
+	limit.throttle_ms = v ? (uint64_t)config_attr_int(config, v, "throttle", 60, 0, INT32_MAX) * 1000 : 0;
+}
+
+static bool is_subscription(const struct event *ev)
+{
+	return event_is(ev, PL_PRESENCE) && (ev->type == ST_SUBSCRIBE || ev->type == ST_SUBSCRIBED || ev->type == ST_UNSUBSCRIBE ||
+						    ev->type == ST_UNSUBSCRIBED);
+}
+
+/* The requests that jabberd2 counts. */
+static bool is_query(const struct event *ev)
+{
+	struct span ns = packet_slice(ev->packet, ev->packet->route.child_ns);
+
+	if (event_is(ev, PL_IQ))
+		return (ev->type == ST_SET && span_is(ns, NS_ROSTER)) || ((ev->type == ST_SET || ev->type == ST_GET) && span_is(ns, NS_VCARD));
+	return is_subscription(ev);
+}
+
+static bool count(struct query_count *c, uint64_t now)
+{
+	if (!c->n || now - c->since_ms >= limit.within_ms) {
+		c->since_ms = now;
+		c->n = 0;
+	}
+	return ++c->n > limit.queries;
+}
+
+static struct throttled *throttled_of(struct shard *shard, uint64_t hash, uint64_t now)
+{
+	for (int i = 0; i < THROTTLED_MAX; i++)
+		if (shard->throttled[i].hash == hash && shard->throttled[i].until_ms > now)
+			return &shard->throttled[i];
+	return NULL;
+}
+
+/* In the place that is, or becomes, free first. */
+static void throttle(struct shard *shard, uint64_t hash, uint64_t now)
+{
+	struct throttled *first = &shard->throttled[0];
+
+	for (int i = 1; i < THROTTLED_MAX; i++)
+		if (shard->throttled[i].until_ms < first->until_ms)
+			first = &shard->throttled[i];
+	*first = (struct throttled){ hash, now + limit.throttle_ms };
+}
+
+bool query_over_limit(struct event *ev)
+{
+	struct user *u = ev->user;
+	struct shard *shard = ev->shard;
+	uint64_t now;
+
+	if (!limit.queries || !is_query(ev))
+		return false;
+	now = clock_mono_ms();
+	if (throttled_of(shard, u->view.hash, now)) {
+		event_error_text(ev, SE_RESOURCE_CONSTRAINT, "too many requests a short while ago");
+		reply_error(ev);
+		return true;
+	}
+	if (!count(&u->queries, now))
+		return false;
+	log_notice("[" SPAN_FMT "] is being disconnected, too many database queries within %llu seconds", (int)u->view.bare_len, u->view.bare,
+		(unsigned long long)(limit.within_ms / 1000));
+	throttle(shard, u->view.hash, now);
+	u->queries.n = 0;
+	event_error(ev, SE_RESOURCE_CONSTRAINT);
+	reply_error(ev);
+	while (u->sessions) {
+		control_ended(shard, u->sessions, "ended");
+		session_end(shard, u->sessions);
+	}
+	ev->session = NULL;
+	return true;
+}
+
+bool query_refused_from_others(struct event *ev)
+{
+	if (!limit.queries || !is_subscription(ev) || !count(&ev->user->others_queries, clock_mono_ms()))
+		return false;
+	ev->condition = SE_RESOURCE_CONSTRAINT;
+	if (ev->type == ST_SUBSCRIBE)
+		reply_error(ev);
+	return true;
+}
