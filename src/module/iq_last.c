@@ -30,7 +30,11 @@ static enum verdict on_logout_row(struct event *ev, struct store_req *answer)
 static enum verdict on_last(struct event *ev)
 {
 	struct store_req *req;
+	struct xml *query;
+	enum verdict v = event_query(ev, NS_LAST, "query", &query);
 
+	if (v != V_PASS)
+		return v;
 	if (ev->chain == CHAIN_PKT_SM)
 		return reply_seconds(ev, clock_wall() - server_started(ev->shard));
 	if (!roster_lets_see(ev->user, &ev->packet->from))

@@ -8,8 +8,14 @@
 
 static enum verdict on_ping(struct event *ev)
 {
-	reply_result(ev, (struct span){ 0 });
-	return V_HANDLED;
+	struct xml *ping;
+	enum verdict v = event_query(ev, NS_PING, "ping", &ping);
+
+	if (v == V_PASS) {
+		reply_result(ev, (struct span){ 0 });
+		v = V_HANDLED;
+	}
+	return v;
 }
 
 const struct module module_iq_ping = {

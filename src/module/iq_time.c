@@ -13,6 +13,11 @@
 static enum verdict on_time(struct event *ev)
 {
 	struct buf *b = scratch(ev->shard, 0);
+	struct xml *request;
+	enum verdict v = event_query(ev, NS_TIME, "time", &request);
+
+	if (v != V_PASS)
+		return v;
 	time_t now = (time_t)clock_wall();
 	struct tm local;
 

@@ -21,7 +21,11 @@ static bool start(struct config *config)
 static enum verdict on_version(struct event *ev)
 {
 	struct buf *b = scratch(ev->shard, 0);
+	struct xml *query;
+	enum verdict v = event_query(ev, NS_VERSION, "query", &query);
 
+	if (v != V_PASS)
+		return v;
 	buf_str(b, "<query xmlns='" NS_VERSION "'><name>" PACKAGE_NAME "</name><version>" PACKAGE_VERSION "</version><os>");
 	buf_text(b, span_str(host.sysname));
 	buf_str(b, " ");

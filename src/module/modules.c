@@ -5,9 +5,9 @@
 #include "shardsm/module.h"
 
 #define MODULES(X) \
-	X(active) X(amp) X(deliver) X(disco) X(iq_last) X(iq_ping) X(iq_private) X(iq_time) X(iq_vcard) \
-	X(iq_version) X(offline) X(presence) X(privacy) X(roster) X(roster_publish) X(session) X(status) \
-	X(template_roster) X(vacation) X(validate)
+	X(active) X(amp) X(announce) X(deliver) X(disco) X(echo) X(help) X(iq_last) X(iq_ping) X(iq_private) \
+	X(iq_time) X(iq_vcard) X(iq_version) X(offline) X(presence) X(privacy) X(roster) X(roster_publish) \
+	X(session) X(status) X(template_roster) X(vacation) X(validate) X(verify)
 
 #define DECLARE(name) extern const struct module module_##name;
 MODULES(DECLARE)

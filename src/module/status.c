@@ -2,10 +2,24 @@
  * Threads: shards.
  * Owns: nothing.
  */
+#include <stdlib.h>
+
 #include "shardsm/clock.h"
 #include "shardsm/module.h"
 
+#define T_STATUS_COLUMNS (STATUS_XML + 1)
 #define SHOW_MAX 19 /* bytes of <show/>, as jabberd2 keeps them */
+
+static char *resource; /* NULL: none */
+
+static bool start(struct config *config)
+{
+	struct span text = config_text(config, "status.resource", "");
+
+	free(resource);
+	resource = text.n ? strndup(text.p, text.n) : NULL;
+	return resource || !text.n;
+}
 
 /* Absent values leave what the row has: the last presence outlives the session that sent it. */
 static void merge(struct event *ev, const struct value *row)
@@ -29,28 +43,29 @@ static void sess_start(struct event *ev)
 		merge(ev, row);
 }
 
+/* The row of an available presence. False: no memory; the row is a convenience, presence goes on without it. */
+static bool read_online(struct event *ev, struct buf *show, struct buf *xml, struct value *row)
+{
+	struct xml *root = ev->packet->route.content.len ? event_payload(ev) : NULL;
+
+	if (root)
+		xml_child_text(root, NS_CLIENT, "show", show);
+	stored_write(xml, ev, (struct span){ 0 });
+	memset(row, 0, T_STATUS_COLUMNS * sizeof(*row));
+	row[STATUS_STATUS] = value_text(SPAN("online"));
+	row[STATUS_SHOW] = value_text(show->n && show->n <= SHOW_MAX ? buf_span(show) : SPAN(""));
+	row[STATUS_XML] = value_text(buf_span(xml));
+	return !show->failed && !xml->failed;
+}
+
 static enum verdict in_sess(struct event *ev)
 {
 	struct buf *show = scratch(ev->shard, 0), *xml = scratch(ev->shard, 1);
 
-	if (!event_is(ev, PL_PRESENCE) || ev->type != ST_NONE || ev->packet->to.s || !ev->session)
-		return V_PASS;
-	if (ev->packet->route.content.len) {
-		struct xml *root = event_payload(ev);
+	struct value row[T_STATUS_COLUMNS];
 
-		if (root)
-			xml_child_text(root, NS_CLIENT, "show", show);
-	}
-	stored_write(xml, ev, (struct span){ 0 });
-	if (show->failed || xml->failed)
-		return V_PASS; /* the row is a convenience: presence goes on without it */
-	struct value row[] = {
-		[STATUS_STATUS] = value_text(SPAN("online")),
-		[STATUS_SHOW] = value_text(show->n && show->n <= SHOW_MAX ? buf_span(show) : SPAN("")),
-		[STATUS_XML] = value_text(buf_span(xml)),
-	};
-
-	merge(ev, row);
+	if (event_is(ev, PL_PRESENCE) && ev->type == ST_NONE && !ev->packet->to.s && ev->session && read_online(ev, show, xml, row))
+		merge(ev, row);
 	return V_PASS;
 }
 
@@ -69,6 +84,36 @@ static void sess_end(struct event *ev)
 		merge(ev, row);
 }
 
+/* Users elsewhere who show the server their presence, in rows like those of its own. */
+static void foreign(struct event *ev)
+{
+	const struct jid *from = &ev->packet->from;
+	struct buf *show = scratch(ev->shard, 0), *xml = scratch(ev->shard, 1);
+	struct value row[T_STATUS_COLUMNS] = { [STATUS_STATUS] = value_text(SPAN("offline")), [STATUS_SHOW] = value_text(SPAN("")) };
+	struct store_req *req;
+
+	if (ev->type == ST_NONE && !read_online(ev, show, xml, row))
+		return;
+	req = store_req_new(jid_bare(from));
+	if (req)
+		store_merge(req, T_STATUS, row);
+	store_write(ev->shard, &req);
+}
+
+static enum verdict pkt_sm(struct event *ev)
+{
+	const struct jid *from = &ev->packet->from;
+
+	if (!event_is(ev, PL_PRESENCE))
+		return V_PASS;
+	if (resource)
+		server_presence(ev, resource);
+	if ((ev->type == ST_NONE || ev->type == ST_UNAVAILABLE) && from->node_len && !serves_domain(ev->shard, jid_domain(from)) &&
+		serves_domain(ev->shard, jid_domain(&ev->packet->to)))
+		foreign(ev);
+	return V_PASS;
+}
+
 static void user_delete(struct event *ev, struct store_req *req)
 {
 	(void)ev;
@@ -77,6 +122,8 @@ static void user_delete(struct event *ev, struct store_req *req)
 
 const struct module module_status = {
 	.name = "status",
+	.start = start,
+	.pkt_sm = pkt_sm,
 	.in_sess = in_sess,
 	.sess_start = sess_start,
 	.sess_end = sess_end,

@@ -3,6 +3,7 @@
  * Owns: nothing; a session owns its last presence and its two sets.
  * Source: RFC 6121 section 4.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "shard/shard.h"
@@ -202,4 +203,19 @@ bool presence_priority(struct event *ev, int8_t *priority)
 	v = strtol(number, &end, 10);
 	*priority = (int8_t)(v < -128 ? -128 : v > 127 ? 127 : v);
 	return true;
+}
+
+void server_presence(struct event *ev, const char *resource)
+{
+	const struct packet *p = ev->packet;
+	char text[JID_MAX + 1];
+	struct jid from;
+	int n;
+
+	if (!event_is(ev, PL_PRESENCE) || (ev->type != ST_PROBE && ev->type != ST_SUBSCRIBE) ||
+		!serves_domain(ev->shard, jid_domain(&p->to)))
+		return;
+	n = snprintf(text, sizeof(text), SPAN_FMT "/%s", SPAN_ARG(jid_domain(&p->to)), resource);
+	if (n > 0 && (size_t)n < sizeof(text) && jid_split(&from, span_of(text, (size_t)n)))
+		send_presence(ev->shard, NULL, &from, &p->from);
 }
