@@ -1,8 +1,9 @@
 /* iq_vcard.c - XEP-0054 vcard-temp: one's own vCard, and those of others to read.
  * Threads: shards; the limits are fixed before the threads start.
  * Owns: nothing.
- * A vCard is stored twice, in one commit: as jabberd2's columns, which hold a part of it, and whole. What is given out is the whole, as long as
- * it still makes the columns that are there; after jabberd2 has changed those they are right, and the whole is out of date.
+ * A vCard is stored twice, in one commit: as jabberd2's columns, which hold a part of it, and whole. What is given out is the
+ * whole, as long as it still makes the columns that are there; after jabberd2 has changed those they are right, and the whole is
+ * out of date.
  */
 #include "module/vcard.h"
 #include "shardsm/log.h"
