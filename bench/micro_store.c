@@ -121,7 +121,7 @@ int main(int argc, char **argv)
 		.driver = "sqlite", .dbname = argv[1], .sql = argc > 3 ? argv[3] : NULL, .busy_timeout_ms = 2000 };
 
 	forget(argv[1]);
-	struct store *store = store_open_settings(&settings, 2);
+	struct store *store = store_open_settings(&settings, 1, 2);
 
 	if (!store || !mailbox_init(&answers, "micro_store"))
 		return 1;

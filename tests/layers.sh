@@ -36,7 +36,8 @@ library_in() {
 	gsasl.h) echo "src/io/*" ;;
 	openssl/*) echo "src/io/* src/core/*" ;;
 	stringprep.h | idna.h | idn-free.h) echo "src/xmpp/*" ;;
-	libpq-fe.h) echo "src/store/postgresql*.c" ;;
+	libpq-fe.h) echo "src/store/postgresql.c" ;;
+	mysql.h) echo "src/store/mariadb.c" ;;
 	expat.h) echo "nowhere" ;;
 	*) echo "*" ;;
 	esac

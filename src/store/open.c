@@ -1,4 +1,4 @@
-/* open.c - <storage> of sm.xml: which engine, with which settings.
+/* open.c - <storage> of sm.xml: which engine for which data, with which settings.
  * Threads: main, at start.
  * Owns: nothing that outlives the call.
  */
@@ -8,11 +8,15 @@
 #include "shardsm/config.h"
 #include "store/engine.h"
 
-static const struct engine *const engines[] = { &engine_sqlite };
+/* The first is the default. */
+static const struct engine *const engines[] = { &engine_sqlite, &engine_pgsql };
 #define NENGINES (sizeof(engines) / sizeof(engines[0]))
+_Static_assert(NENGINES <= STORE_DATABASES_MAX, "each of them may be in use");
 
 #define BUSY_TIMEOUT_MS 2000 /* jabberd2's sample configuration has it */
 #define BUSY_TIMEOUT_MAX_MS 60000
+/* A thread waits for the server's answer, not for a disk of its own: more of them than processors. */
+#define SERVER_THREADS 4
 
 const struct engine *engine_find(struct span name)
 {
@@ -33,32 +37,65 @@ const char *engine_names(void)
 	return names;
 }
 
-/* jabberd2 can have a driver of its own for a type of data; here one serves all. NULL: told to the config. */
-static const struct engine *read_driver(struct config *config)
+static int engine_index(struct span name)
 {
-	const struct engine *engine = NULL;
-	uint32_t n = config_count(config, "storage.driver");
-	bool ok = true;
+	for (unsigned i = 0; i < NENGINES; i++) {
+		if (span_is(name, engines[i]->name))
+			return (int)i;
+	}
+	return -1;
+}
 
+#define NOBODY UINT8_MAX
+
+static int table_index(struct span name)
+{
+	for (unsigned t = 0; t < T_COUNT; t++) {
+		if (span_is(name, store_tables[t].name))
+			return (int)t;
+	}
+	return -1;
+}
+
+/* What is ours lies with the data that it belongs to, unless the config says otherwise. */
+static enum store_table companion(unsigned t)
+{
+	return t == T_VCARD_XML ? T_VCARD : t == T_PENDING ? T_ROSTER_ITEMS : (enum store_table)t;
+}
+
+/* Which engine has which table: a driver with a type has that type's data, the one without has the rest.
+ * False: told to the config. */
+static bool read_drivers(struct config *config, uint8_t engine_of[T_COUNT])
+{
+	uint32_t n = config_count(config, "storage.driver");
+	int errors = config_errors(config), fallback = -1;
+
+	memset(engine_of, NOBODY, T_COUNT);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct config_value *v = config_get(config, "storage.driver", i);
-		struct span name = config_value_text(v);
-		const struct engine *found = engine_find(name);
+		struct span name = config_value_text(v), type = config_attr(v, "type"), what = type.p ? type : SPAN("all");
+		int engine = engine_index(name), t = type.p ? table_index(type) : -1;
 
-		if (!found || (engine && engine != found)) {
-			struct span type = config_attr(v, "type"), what = type.p ? type : SPAN("all");
-
-			ok = false;
-			config_bad(config, v, "driver \"" SPAN_FMT "\" for " SPAN_FMT " data cannot be used "
-				"(wanted: one for all data, of: %s)", SPAN_ARG(name), SPAN_ARG(what),
-				engine_names());
-		}
-		if (found)
-			engine = found;
+		if (engine < 0)
+			config_bad(config, v, "driver \"" SPAN_FMT "\" for " SPAN_FMT " data cannot be used (wanted one of: %s)",
+				SPAN_ARG(name), SPAN_ARG(what), engine_names());
+		else if (type.p && t < 0)
+			config_bad(config, v, "there is no data of type \"" SPAN_FMT "\" (wanted the name of a table: vcard, queue, ...)",
+				SPAN_ARG(type));
+		else if (type.p ? engine_of[t] != NOBODY : fallback >= 0)
+			config_bad(config, v, "a second driver for " SPAN_FMT " data (wanted: one)", SPAN_ARG(what));
+		else if (type.p)
+			engine_of[t] = (uint8_t)engine;
+		else
+			fallback = engine;
 	}
-	if (!ok)
-		return NULL;
-	return engine ? engine : engines[0];
+	for (unsigned t = 0; t < T_COUNT; t++) {
+		if (engine_of[t] == NOBODY)
+			engine_of[t] = engine_of[companion(t)];
+		if (engine_of[t] == NOBODY)
+			engine_of[t] = (uint8_t)(fallback < 0 ? 0 : fallback);
+	}
+	return config_errors(config) == errors;
 }
 
 /* The value of a key as a string of its own; NULL: absent or empty. */
@@ -69,33 +106,76 @@ static char *read_text(struct config *config, const char *key)
 	return s.n ? strndup(s.p, s.n) : NULL;
 }
 
-struct store *store_open(struct config *config, unsigned threads)
+static void read_sqlite(struct config *config, struct store_settings *s)
 {
-	int errors = config_errors(config);
-	const struct engine *engine = read_driver(config);
-
-	if (!engine)
-		return NULL;
-	char *dbname = read_text(config, "storage.sqlite.dbname");
-	char *sql = read_text(config, "storage.sqlite.sql");
-	char *prefix = read_text(config, "storage.sqlite.prefix");
-	struct store_settings settings = {
-		.driver = engine->name,
-		.dbname = dbname,
-		.sql = sql,
-		.prefix = prefix,
-		.busy_timeout_ms = (int)config_int(config, "storage.sqlite.busy-timeout", BUSY_TIMEOUT_MS, 0,
-			BUSY_TIMEOUT_MAX_MS),
-	};
-	struct store *store = NULL;
-
-	if (!dbname)
+	s->dbname = read_text(config, "storage.sqlite.dbname");
+	s->sql = read_text(config, "storage.sqlite.sql");
+	s->prefix = read_text(config, "storage.sqlite.prefix");
+	s->busy_timeout_ms = (int)config_int(config, "storage.sqlite.busy-timeout", BUSY_TIMEOUT_MS, 0, BUSY_TIMEOUT_MAX_MS);
+	if (!s->dbname)
 		config_bad(config, NULL, "no database file (add <storage><sqlite><dbname>/var/lib/jabberd2/sqlite.db</dbname>"
 			"</sqlite></storage>)");
-	else if (config_errors(config) == errors)
-		store = store_open_settings(&settings, threads);
-	free(dbname);
-	free(sql);
-	free(prefix);
+}
+
+static void read_pgsql(struct config *config, struct store_settings *s)
+{
+	s->conninfo = read_text(config, "storage.pgsql.conninfo");
+	s->host = read_text(config, "storage.pgsql.host");
+	s->port = read_text(config, "storage.pgsql.port");
+	s->dbname = read_text(config, "storage.pgsql.dbname");
+	s->user = read_text(config, "storage.pgsql.user");
+	s->pass = read_text(config, "storage.pgsql.pass");
+	s->schema = read_text(config, "storage.pgsql.schema");
+	s->prefix = read_text(config, "storage.pgsql.prefix");
+	s->busy_timeout_ms = BUSY_TIMEOUT_MS;
+	if (!s->conninfo && !s->dbname)
+		config_bad(config, NULL, "no database (add <storage><pgsql><conninfo>dbname=jabberd2 user=jabberd2 password=...</conninfo>"
+			"</pgsql></storage>)");
+	config_int(config, "storage.pgsql.port", 0, 1, 65535);
+}
+
+/* The settings of one engine; their text is the caller's to free. */
+static void read_settings(struct config *config, const struct engine *engine, struct store_settings *s)
+{
+	s->driver = engine->name;
+	if (engine == &engine_sqlite)
+		read_sqlite(config, s);
+	else
+		read_pgsql(config, s);
+}
+
+static void free_settings(struct store_settings *s)
+{
+	const char *texts[] = { s->dbname, s->sql, s->prefix, s->host, s->port, s->user, s->pass, s->conninfo, s->schema };
+
+	for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		free((char *)texts[i]);
+}
+
+struct store *store_open(struct config *config, unsigned threads)
+{
+	struct store_settings settings[STORE_DATABASES_MAX] = { { 0 } };
+	uint8_t engine_of[T_COUNT];
+	unsigned n = 0;
+	int errors = config_errors(config);
+	struct store *store = NULL;
+
+	if (!read_drivers(config, engine_of))
+		return NULL;
+	for (unsigned i = 0; i < NENGINES; i++) {
+		for (unsigned t = 0; t < T_COUNT; t++) {
+			if (engine_of[t] == i)
+				settings[n].tables |= 1u << t;
+		}
+		if (!settings[n].tables)
+			continue;
+		if (engines[i]->reconnect)
+			settings[n].threads = SERVER_THREADS;
+		read_settings(config, engines[i], &settings[n++]);
+	}
+	if (config_errors(config) == errors)
+		store = store_open_settings(settings, n, threads);
+	while (n--)
+		free_settings(&settings[n]);
 	return store;
 }

@@ -111,9 +111,48 @@ void store_req_free(struct store_req **req)
 {
 	if (!*req)
 		return;
+	for (struct store_req *part = (*req)->parts, *next; part; part = next) {
+		next = part->next_part;
+		store_req_free(&part);
+	}
 	arena_back_to(&(*req)->arena, (struct chunk *)(*req + 1));
 	free(*req);
 	*req = NULL;
+}
+
+struct store_req *req_part(struct store_req *whole, uint32_t n)
+{
+	struct store_req *part = store_req_new(whole->first_owner);
+
+	if (!part)
+		return NULL;
+	part->stmts = arena_alloc(&part->arena, n * sizeof(*part->stmts));
+	if (!part->stmts) {
+		store_req_free(&part);
+		return NULL;
+	}
+	part->stmts_cap = n;
+	part->whole = whole;
+	part->next_part = whole->parts;
+	whole->parts = part;
+	return part;
+}
+
+void req_join(struct store_req *whole)
+{
+	for (const struct store_req *part = whole->parts; part; part = part->next_part) {
+		if (part->error)
+			req_fail(whole, part->status, part->error);
+		for (uint32_t i = 0; i < part->nstmts; i++) {
+			const struct stmt *from = &part->stmts[i];
+			struct stmt *to = &whole->stmts[from->position];
+
+			to->rows = from->rows;
+			to->nrows = from->nrows;
+		}
+	}
+	for (uint32_t i = 0; whole->error && i < whole->nstmts; i++)
+		whole->stmts[i].nrows = 0;
 }
 
 void req_fail(struct store_req *req, enum store_status status, const char *reason)

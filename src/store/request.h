@@ -5,6 +5,8 @@
 #ifndef SHARDSM_STORE_REQUEST_H
 #define SHARDSM_STORE_REQUEST_H
 
+#include <stdatomic.h>
+
 #include "shardsm/store.h"
 
 enum verb { VERB_GET, VERB_PAGE, VERB_COUNT, VERB_PUT, VERB_MERGE, VERB_DELETE, VERB_DELETE_UPTO };
@@ -31,7 +33,14 @@ struct stmt {
 	uint64_t present;            /* put, merge: bit per column that is not null */
 	struct row **rows;           /* the answer */
 	uint32_t nrows, rows_cap;
+	uint32_t position;           /* a part's: its index in the whole */
 };
+
+/* The filter has a value that a placeholder stands for; null is asked for by the statement's text. */
+static inline bool stmt_filters(const struct stmt *s)
+{
+	return s->filter_column != STORE_ALL && s->filter.kind != VALUE_NULL;
+}
 
 struct chunk;
 struct arena {
@@ -57,6 +66,12 @@ struct store_req {
 	uint64_t token;
 	size_t queued_bytes;         /* what it counts for in its queue */
 	struct store_tag tag;
+
+	/* A request whose tables lie in several databases has a part for each; the last part to be answered answers it. */
+	struct store_req *parts;     /* its first part; it owns them */
+	struct store_req *next_part;
+	struct store_req *whole;     /* a part: what it is a part of, whose statements' values it borrows */
+	_Atomic uint32_t open_parts;
 } __attribute__((aligned(16))); /* its first chunk of memory follows it */
 
 /* Ends the question: what is allocated from here on is the answer, and goes at req_reset(). */
@@ -65,6 +80,11 @@ void req_seal(struct store_req *req);
 void req_reset(struct store_req *req);
 /* A builder's failure, or the answer's: the first reason given stays until req_reset(). Copies reason. */
 void req_fail(struct store_req *req, enum store_status status, const char *reason);
+
+/* A part of whole with room for n statements; whole owns it. NULL: no memory. */
+struct store_req *req_part(struct store_req *whole, uint32_t n) MUST_USE;
+/* Takes over what the parts were answered: they are done. */
+void req_join(struct store_req *whole);
 
 /* For engines: one more row of n values, all null. NULL: no memory or over REQ_RESULT_MAX, said by *why. */
 struct row *req_row(struct store_req *req, struct stmt *s, uint32_t n, const char **why) MUST_USE;

@@ -7,7 +7,17 @@
 
 struct sql_key sql_key_of(const struct stmt *s)
 {
-	return (struct sql_key){ s->present, s->verb, s->table, s->filter_column };
+	return (struct sql_key){ s->present, s->verb, s->table, s->filter_column,
+		s->filter_column != STORE_ALL && s->filter.kind == VALUE_NULL };
+}
+
+uint64_t sql_key_hash(struct sql_key key)
+{
+	uint64_t h = key.present * UINT64_C(0x9e3779b97f4a7c15);
+
+	h ^= (uint64_t)key.filter_null << 32 | (uint64_t)key.verb << 24 | (uint64_t)key.table << 16 | (uint16_t)key.filter_column;
+	h *= UINT64_C(0x9e3779b97f4a7c15);
+	return h >> 32;
 }
 
 static void quoted2(struct buf *out, const struct sql_dialect *d, const char *a, const char *b)
@@ -55,10 +65,34 @@ static void select_columns(struct buf *out, const struct sql_dialect *d, enum st
 	}
 }
 
-static void insert(struct buf *out, const struct sql_dialect *d, const char *prefix, struct sql_key key)
+/* column = placeholder n. */
+static void equal(struct buf *out, const struct sql_dialect *d, const char *column, bool text, unsigned n)
+{
+	quoted(out, d, column);
+	buf_str(out, " = ");
+	placeholder(out, d, n);
+	if (!text || !d->loose_equal)
+		return;
+	buf_str(out, " AND CAST(");
+	quoted(out, d, column);
+	buf_str(out, " AS BINARY) = CAST(");
+	placeholder(out, d, n);
+	buf_str(out, " AS BINARY)");
+}
+
+static bool is_text(enum store_table t, int column)
+{
+	enum column_type type = store_tables[t].columns[column].type;
+
+	return type == COL_TEXT || type == COL_XML;
+}
+
+/* owner: the owner's placeholder; first: that of the first value. */
+static void insert(struct buf *out, const struct sql_dialect *d, const char *prefix, struct sql_key key, unsigned owner,
+	unsigned first)
 {
 	const struct table *t = &store_tables[key.table];
-	unsigned n = 1;
+	unsigned n = first;
 
 	buf_str(out, "INSERT INTO ");
 	sql_table(out, d, prefix, key.table);
@@ -74,8 +108,9 @@ static void insert(struct buf *out, const struct sql_dialect *d, const char *pre
 		buf_str(out, ", ");
 		quoted(out, d, COLUMN_SEQUENCE);
 	}
-	buf_str(out, ") VALUES (");
-	placeholder(out, d, n++);
+	/* A part of a merge gets a condition. */
+	buf_str(out, key.verb == VERB_PUT ? ") VALUES (" : ") SELECT ");
+	placeholder(out, d, owner);
 	for (unsigned i = 0; i < t->ncolumns; i++) {
 		if (key.present >> i & 1) {
 			buf_str(out, ", ");
@@ -86,10 +121,12 @@ static void insert(struct buf *out, const struct sql_dialect *d, const char *pre
 		buf_str(out, ", ");
 		buf_str(out, d->next_sequence);
 	}
-	buf_str(out, ")");
+	if (key.verb == VERB_PUT)
+		buf_str(out, ")");
 }
 
-static void update(struct buf *out, const struct sql_dialect *d, const char *prefix, struct sql_key key)
+/* Returns the owner's placeholder. */
+static unsigned update(struct buf *out, const struct sql_dialect *d, const char *prefix, struct sql_key key)
 {
 	const struct table *t = &store_tables[key.table];
 	unsigned n = 1;
@@ -113,9 +150,22 @@ static void update(struct buf *out, const struct sql_dialect *d, const char *pre
 		quoted(out, d, COLUMN_OWNER);
 	}
 	buf_str(out, " WHERE ");
-	quoted(out, d, COLUMN_OWNER);
-	buf_str(out, " = ");
-	placeholder(out, d, n);
+	equal(out, d, COLUMN_OWNER, true, n);
+	return n;
+}
+
+static void merge(struct buf *out, const struct sql_dialect *d, const char *prefix, struct sql_key key)
+{
+	if (!d->merge_whole) {
+		update(out, d, prefix, key);
+		return;
+	}
+	buf_str(out, "WITH updated AS (");
+	unsigned owner = update(out, d, prefix, key);
+
+	buf_str(out, " RETURNING 1) ");
+	insert(out, d, prefix, key, owner, 1);
+	buf_str(out, " WHERE NOT EXISTS (SELECT 1 FROM updated)");
 }
 
 static void where(struct buf *out, const struct sql_dialect *d, const char *prefix, struct sql_key key)
@@ -123,17 +173,18 @@ static void where(struct buf *out, const struct sql_dialect *d, const char *pref
 	buf_str(out, " FROM ");
 	sql_table(out, d, prefix, key.table);
 	buf_str(out, " WHERE ");
-	quoted(out, d, COLUMN_OWNER);
-	buf_str(out, " = ");
-	placeholder(out, d, 1);
+	equal(out, d, COLUMN_OWNER, true, 1);
 	if (key.filter_column == STORE_ALL)
 		return;
+	const char *column = store_tables[key.table].columns[key.filter_column].name;
+
 	buf_str(out, " AND ");
-	quoted(out, d, store_tables[key.table].columns[key.filter_column].name);
-	buf_str(out, " ");
-	buf_str(out, d->equal);
-	buf_str(out, " ");
-	placeholder(out, d, 2);
+	if (key.filter_null) {
+		quoted(out, d, column);
+		buf_str(out, " IS NULL");
+	} else {
+		equal(out, d, column, is_text(key.table, key.filter_column), 2);
+	}
 }
 
 static void sequence_where(struct buf *out, const struct sql_dialect *d, const char *condition)
@@ -171,10 +222,10 @@ void sql_statement(struct buf *out, const struct sql_dialect *d, const char *pre
 		where(out, d, prefix, key);
 		break;
 	case VERB_PUT:
-		insert(out, d, prefix, key);
+		insert(out, d, prefix, key, 1, 2);
 		break;
 	case VERB_MERGE:
-		update(out, d, prefix, key);
+		merge(out, d, prefix, key);
 		break;
 	case VERB_DELETE:
 		buf_str(out, "DELETE");
@@ -188,17 +239,35 @@ void sql_statement(struct buf *out, const struct sql_dialect *d, const char *pre
 	}
 }
 
+const char *sql_type(const struct sql_dialect *d, enum store_table t, int column)
+{
+	if (d->large_text && (t == T_VCARD || t == T_VCARD_XML))
+		return d->large_text;
+	return d->types[store_tables[t].columns[column].type];
+}
+
 void sql_column(struct buf *out, const struct sql_dialect *d, enum store_table t, int column)
 {
-	const struct column *c = &store_tables[t].columns[column];
-
-	quoted(out, d, c->name);
+	quoted(out, d, store_tables[t].columns[column].name);
 	buf_str(out, " ");
-	buf_str(out, d->types[c->type]);
+	buf_str(out, sql_type(d, t, column));
 	if (schema_not_null(t, column))
 		buf_str(out, " NOT NULL");
 	if (schema_default_zero(t, column))
 		buf_str(out, " DEFAULT 0");
+}
+
+static void primary_key(struct buf *out, const struct sql_dialect *d, enum store_table t)
+{
+	buf_str(out, ", PRIMARY KEY (");
+	quoted(out, d, COLUMN_OWNER);
+	for (unsigned i = 0; i < store_tables[t].ncolumns; i++) {
+		if (d->primary_keys[t] >> i & 1) {
+			buf_str(out, ", ");
+			quoted(out, d, store_tables[t].columns[i].name);
+		}
+	}
+	buf_str(out, ")");
 }
 
 void sql_create_table(struct buf *out, const struct sql_dialect *d, const char *prefix, enum store_table t)
@@ -217,7 +286,18 @@ void sql_create_table(struct buf *out, const struct sql_dialect *d, const char *
 		buf_str(out, ", ");
 		sql_column(out, d, t, i);
 	}
+	if (sql_has_key(d, t))
+		primary_key(out, d, t);
 	buf_str(out, ")");
+	if (d->table_options)
+		buf_str(out, d->table_options);
+}
+
+static void index_column(struct buf *out, const struct sql_dialect *d, const char *name)
+{
+	quoted(out, d, name);
+	if (d->key_length)
+		buf_str(out, d->key_length);
 }
 
 void sql_create_index(struct buf *out, const struct sql_dialect *d, const char *prefix, unsigned i, bool if_missing)
@@ -229,10 +309,10 @@ void sql_create_index(struct buf *out, const struct sql_dialect *d, const char *
 	buf_str(out, " ON ");
 	sql_table(out, d, prefix, (enum store_table)index->table);
 	buf_str(out, " (");
-	quoted(out, d, COLUMN_OWNER);
+	index_column(out, d, COLUMN_OWNER);
 	if (index->column != STORE_ALL) {
 		buf_str(out, ", ");
-		quoted(out, d, store_tables[index->table].columns[index->column].name);
+		index_column(out, d, store_tables[index->table].columns[index->column].name);
 	}
 	buf_str(out, ")");
 }

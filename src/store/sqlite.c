@@ -35,7 +35,6 @@ struct connection {
 
 const struct sql_dialect sqlite_dialect = {
 	.quote = '"',
-	.equal = "IS",
 	.sequence_type = "INTEGER PRIMARY KEY",
 	.types = { [COL_TEXT] = "TEXT", [COL_INT] = "INTEGER", [COL_BOOL] = "BOOLEAN", [COL_XML] = "TEXT" },
 };
@@ -115,11 +114,7 @@ static void drop_statements(struct connection *c)
 
 static unsigned slot_of(struct sql_key key)
 {
-	uint64_t h = key.present * UINT64_C(0x9e3779b97f4a7c15);
-
-	h ^= (uint64_t)key.verb << 24 | (uint64_t)key.table << 16 | (uint16_t)key.filter_column;
-	h *= UINT64_C(0x9e3779b97f4a7c15);
-	return (unsigned)(h >> 32) % STATEMENT_SLOTS;
+	return (unsigned)(sql_key_hash(key) % STATEMENT_SLOTS);
 }
 
 /* The statement with this key, prepared and reset. NULL: c->error says why, *rc is SQLite's. */
@@ -189,7 +184,7 @@ static int bind_statement(sqlite3_stmt *q, const struct stmt *s, enum verb verb)
 	case VERB_GET:
 	case VERB_COUNT:
 	case VERB_DELETE:
-		return s->filter_column == STORE_ALL ? rc : bind_value(q, 2, &s->filter);
+		return stmt_filters(s) ? bind_value(q, 2, &s->filter) : rc;
 	case VERB_MERGE:
 		break;
 	}
@@ -272,24 +267,13 @@ static enum engine_result run_one(struct connection *c, struct store_req *req, s
 	return result;
 }
 
-static enum engine_result sqlite_run(void *connection, struct store_req *req)
+static enum engine_result sqlite_run(struct connection *c, struct store_req *req)
 {
 	enum engine_result result = ENGINE_OK;
 
 	for (uint32_t i = 0; i < req->nstmts && result == ENGINE_OK; i++)
-		result = run_one(connection, req, &req->stmts[i]);
+		result = run_one(c, req, &req->stmts[i]);
 	return result;
-}
-
-static enum engine_result sqlite_begin(void *connection)
-{
-	/* The write lock at once: a group never finds out half-way that somebody else has it. */
-	return sqlite_exec(connection, "BEGIN IMMEDIATE");
-}
-
-static enum engine_result sqlite_commit(void *connection)
-{
-	return sqlite_exec(connection, "COMMIT");
 }
 
 void sqlite_rollback(void *connection)
@@ -299,6 +283,25 @@ void sqlite_rollback(void *connection)
 	/* Some failures have rolled back already. */
 	if (!sqlite3_get_autocommit(c->db))
 		sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static enum engine_result sqlite_write(void *connection, struct store_req **reqs, unsigned n, unsigned *culprit)
+{
+	struct connection *c = connection;
+	/* The write lock at once: a group never finds out half-way that somebody else has it. */
+	enum engine_result result = sqlite_exec(c, "BEGIN IMMEDIATE");
+
+	*culprit = n;
+	for (unsigned i = 0; i < n && result == ENGINE_OK; i++) {
+		result = sqlite_run(c, reqs[i]);
+		if (result == ENGINE_FAILED)
+			*culprit = i;
+	}
+	if (result == ENGINE_OK)
+		result = sqlite_exec(c, "COMMIT");
+	if (result != ENGINE_OK)
+		sqlite_rollback(c);
+	return result;
 }
 
 static enum engine_result sqlite_read(void *connection, struct store_req *req)
@@ -371,10 +374,7 @@ const struct engine engine_sqlite = {
 	.open = sqlite_open,
 	.close = sqlite_close,
 	.describe = sqlite_describe,
-	.begin = sqlite_begin,
-	.run = sqlite_run,
-	.commit = sqlite_commit,
-	.rollback = sqlite_rollback,
+	.write = sqlite_write,
 	.read = sqlite_read,
 	.error = sqlite_error,
 };

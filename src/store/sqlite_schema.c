@@ -171,6 +171,8 @@ static bool check_schema(struct connection *c, const struct store_settings *s)
 	for (unsigned t = 0; t < T_COUNT; t++) {
 		struct found f;
 
+		if (!settings_serve(s, t))
+			continue;
 		if (!find_columns(c, s, (enum store_table)t, &f))
 			return false;
 		if (f.any) {

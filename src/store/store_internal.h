@@ -14,15 +14,34 @@
 /* Requests in one transaction. The cost of a commit is spread over that many; more would only make the first wait. */
 #define STORE_GROUP_MAX 1000u
 
+/* How long a request waits for a database that cannot be reached: a database server that is restarted is back within
+ * this time, and a client that waits for its answer has not given up yet. Then STORE_FULL, at once for those that follow,
+ * until the database is back. */
+#define STORE_REACH_MS 20000
+
 struct store_settings {
 	const char *driver;    /* an engine's name */
 	const char *dbname;
 	const char *sql;       /* run on every connection after opening it; NULL: none */
 	const char *prefix;    /* in front of every table's name; NULL: none */
+	const char *host, *port, *user, *pass; /* database servers; NULL: the library's default */
+	const char *conninfo;  /* pgsql: stands instead of dbname, host, port, user and pass; NULL: none */
+	const char *schema;    /* pgsql: NULL: the server's default */
 	int busy_timeout_ms;   /* how long to wait for a lock that another process holds */
+	int reach_ms;          /* how long to wait for a lost connection; 0: STORE_REACH_MS */
+	unsigned threads;      /* at least so many */
+	uint32_t tables;       /* bit per enum store_table: what is kept there; 0: everything */
 };
+_Static_assert(T_COUNT <= 32, "a bit per table");
 
-/* store_open() with the config read. Copies the settings. threads: writers and readers together, at least one of each. */
-struct store *store_open_settings(const struct store_settings *settings, unsigned threads) MUST_USE;
+static inline bool settings_serve(const struct store_settings *s, unsigned table)
+{
+	return !s->tables || (s->tables >> table & 1);
+}
+
+/* store_open() with the config read: a database for each of the settings, whose tables exclude each other. Copies the
+ * settings. threads: writers and readers of each together, at least one of each. */
+struct store *store_open_settings(const struct store_settings *settings, unsigned n, unsigned threads) MUST_USE;
+#define STORE_DATABASES_MAX 3
 
 #endif

@@ -366,10 +366,9 @@ Test(opening, config)
 	cr_assert_str_eq(n, "1");
 	free(n);
 	assert_logged("power failure");
-	/* jabberd2 has a driver for each kind of data; here all goes into one. */
 	assert_config_refused("<storage><driver>sqlite</driver>\n<driver type='vcard'>ldapvcard</driver></storage>", "sm.xml:3:",
-		"\"ldapvcard\" for vcard data cannot be used (wanted: one for all data, of: sqlite)");
-	assert_config_refused("<storage><driver>oracle</driver></storage>", "sm.xml:2:", "of: sqlite");
+		"\"ldapvcard\" for vcard data cannot be used (wanted one of: sqlite");
+	assert_config_refused("<storage><driver>oracle</driver></storage>", "sm.xml:2:", "one of: sqlite");
 	assert_config_refused("<storage><driver>sqlite</driver></storage>", "sm.xml", "<dbname>");
 	assert_config_refused("<storage><sqlite><dbname>/tmp/x</dbname>\n<busy-timeout>soon</busy-timeout></sqlite></storage>",
 		"sm.xml:3:", "soon");

@@ -3,7 +3,6 @@
  * Owns: see support.h.
  */
 #include <dirent.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -17,13 +16,47 @@ static void die(const char *what, const char *why)
 	abort();
 }
 
+/* SQLite makes its file itself; a server is told to. */
+static void make_database(struct db *db)
+{
+	static unsigned number;
+	char sql[200];
+
+	if (test_engine() == ON_SQLITE) {
+		snprintf(db->path, sizeof(db->path), "%s/sm.db", db->dir);
+		return;
+	}
+	struct direct *server = direct_open(NULL);
+
+	snprintf(db->path, sizeof(db->path), "test_%d_%u", (int)getpid(), number++);
+	snprintf(sql, sizeof(sql), "CREATE DATABASE %s", db->path);
+	const char *why = direct_run(server, sql, NULL);
+
+	if (why)
+		die(sql, why);
+	direct_close(&server);
+}
+
+static void drop_database(struct db *db)
+{
+	char sql[200];
+
+	if (test_engine() == ON_SQLITE)
+		return;
+	struct direct *server = direct_open(NULL);
+
+	snprintf(sql, sizeof(sql), "DROP DATABASE %s%s", db->path, test_engine() == ON_PGSQL ? " WITH (FORCE)" : "");
+	(void)direct_run(server, sql, NULL); /* a test may have dropped it */
+	direct_close(&server);
+}
+
 void db_make(struct db *db)
 {
 	memset(db, 0, sizeof(*db));
 	snprintf(db->dir, sizeof(db->dir), "/tmp/shardsm-store-XXXXXX");
 	if (!mkdtemp(db->dir))
 		die(db->dir, "cannot be made");
-	snprintf(db->path, sizeof(db->path), "%s/sm.db", db->dir);
+	make_database(db);
 	snprintf(db->log, sizeof(db->log), "%s/log", db->dir);
 	log_open(SPAN("file"), NULL, NULL, db->log);
 	db->busy_timeout_ms = 2000;
@@ -34,6 +67,8 @@ void db_make(struct db *db)
 void db_remove(struct db *db)
 {
 	db_close(db);
+	direct_close(&db->locker);
+	drop_database(db);
 	mailbox_fini(&db->answers);
 	log_close();
 	DIR *d = opendir(db->dir);
@@ -52,14 +87,19 @@ void db_remove(struct db *db)
 bool db_open(struct db *db)
 {
 	struct store_settings s = {
-		.driver = "sqlite",
+		.driver = test_engine_name(),
 		.dbname = db->path,
+		.host = db->host ? db->host : test_engine() == ON_SQLITE ? NULL : test_host(),
+		.user = test_engine() == ON_SQLITE ? NULL : db->user ? db->user : test_engine() == ON_PGSQL ? "postgres" : "root",
+		.pass = db->pass,
+		.schema = db->schema,
+		.reach_ms = db->reach_ms,
 		.sql = db->sql,
 		.prefix = db->prefix,
 		.busy_timeout_ms = db->busy_timeout_ms,
 	};
 
-	db->store = store_open_settings(&s, 2);
+	db->store = store_open_settings(&s, 1, 2);
 	return db->store != NULL;
 }
 
@@ -136,23 +176,34 @@ int64_t db_count(struct db *db, enum store_table t, const char *owner)
 	return n;
 }
 
-static sqlite3 *sql_open(const char *path)
+void db_lock(struct db *db)
 {
-	sqlite3 *db;
+	static const char *const sql[] = { "BEGIN IMMEDIATE", "BEGIN; LOCK TABLE queue IN EXCLUSIVE MODE", "LOCK TABLES queue READ" };
 
-	if (sqlite3_open(path, &db) != SQLITE_OK)
-		die(path, sqlite3_errmsg(db));
-	sqlite3_busy_timeout(db, 10000);
-	return db;
+	if (!db->locker)
+		db->locker = direct_open(db->path);
+	const char *why = direct_run(db->locker, sql[test_engine()], NULL);
+
+	if (why)
+		die("lock", why);
+}
+
+void db_unlock(struct db *db)
+{
+	const char *why = direct_run(db->locker, test_engine() == ON_MYSQL ? "UNLOCK TABLES" : "COMMIT", NULL);
+
+	if (why)
+		die("unlock", why);
 }
 
 void sql_run(const char *path, const char *sql)
 {
-	sqlite3 *db = sql_open(path);
+	struct direct *d = direct_open(path);
+	const char *why = direct_run(d, sql, NULL);
 
-	if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
-		die(sql, sqlite3_errmsg(db));
-	sqlite3_close(db);
+	if (why)
+		die(sql, why);
+	direct_close(&d);
 }
 
 void sql_file(const char *path, const char *sql_path)
@@ -163,29 +214,18 @@ void sql_file(const char *path, const char *sql_path)
 	free(sql);
 }
 
-static int add_row(void *arg, int n, char **cells, char **names)
-{
-	FILE *out = arg;
-
-	(void)names;
-	if (ftell(out) > 0)
-		fputc('\n', out);
-	for (int i = 0; i < n; i++)
-		fprintf(out, "%s%s", i ? "|" : "", cells[i] ? cells[i] : "NULL");
-	return 0;
-}
-
 char *sql_ask(const char *path, const char *sql)
 {
-	sqlite3 *db = sql_open(path);
+	struct direct *d = direct_open(path);
 	char *text = NULL;
 	size_t n = 0;
 	FILE *out = open_memstream(&text, &n);
+	const char *why = out ? direct_run(d, sql, out) : "no memory";
 
-	if (!out || sqlite3_exec(db, sql, add_row, out, NULL) != SQLITE_OK)
-		die(sql, sqlite3_errmsg(db));
+	if (why)
+		die(sql, why);
 	fclose(out);
-	sqlite3_close(db);
+	direct_close(&d);
 	return text;
 }
 

@@ -5,15 +5,19 @@
 #ifndef SHARDSM_TESTS_STORE_SUPPORT_H
 #define SHARDSM_TESTS_STORE_SUPPORT_H
 
+#include "direct.h"
 #include "store/store_internal.h"
 
 struct db {
-	char dir[64], path[96], log[96];
+	char dir[64], path[96], log[96]; /* path: of the file, or the database's name */
 	struct store *store;
 	struct mailbox answers;
 	const char *sql, *prefix;    /* settings, NULL: none */
-	int busy_timeout_ms;
+	const char *user, *pass, *schema; /* servers'; user NULL: who may do everything */
+	const char *host;            /* NULL: the server under test */
+	int busy_timeout_ms, reach_ms;
 	uint64_t token;
+	struct direct *locker;
 };
 
 /* The log goes to the file log in the directory. */
@@ -37,6 +41,10 @@ struct store_req *db_next(struct db *db);
 struct store_req *queue_put(const char *owner, const char *xml);
 /* How many rows of an owner a table has. */
 int64_t db_count(struct db *db, enum store_table t, const char *owner);
+
+/* As another process that writes: until db_unlock() nobody else writes to the queue. Reads go on. */
+void db_lock(struct db *db);
+void db_unlock(struct db *db);
 
 /* Runs the file's SQL on a database, or a statement, with no store in between. */
 void sql_file(const char *path, const char *sql_path);
