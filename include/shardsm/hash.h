@@ -26,6 +26,7 @@ struct sm_id {
 bool sm_id_new(struct sm_id *id, uint32_t tag) MUST_USE;
 void sm_id_print(const struct sm_id *id, char out[static SM_ID_HEX]);
 bool sm_id_parse(struct sm_id *id, struct span hex) MUST_USE;
+bool sm_id_tag(struct span hex, uint32_t *tag) MUST_USE; /* the tag alone: what picks the shard */
 static inline bool sm_id_same(const struct sm_id *a, const struct sm_id *b)
 {
 	return ((a->random[0] ^ b->random[0]) | (a->random[1] ^ b->random[1]) | (a->tag ^ b->tag)) == 0;

@@ -104,32 +104,42 @@ void sm_id_print(const struct sm_id *id, char out[static SM_ID_HEX])
 	print_hex(id->random[1], 16, out + 24);
 }
 
-static bool parse_hex(const char *s, int digits, uint64_t *out)
+#define EACH(byte) (0x0101010101010101u * (byte))
+
+/* Eight lower-case hex digits at once, a digit in each byte of a word. What they stand for is written out again and compared, so that
+ * whatever is no such digit is seen without a branch for each. */
+static bool parse_hex8(const char *s, uint32_t *out)
 {
-	uint64_t v = 0;
+	uint64_t text, digits, x;
 
-	for (int i = 0; i < digits; i++) {
-		unsigned c = (unsigned char)s[i];
-
-		if (c - '0' <= 9)
-			c -= '0';
-		else if (c - 'a' <= 5)
-			c -= 'a' - 10;
-		else
-			return false;
-		v = v << 4 | c;
-	}
-	*out = v;
+	memcpy(&text, s, 8);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	text = __builtin_bswap64(text);
+#endif
+	digits = text - EACH('0') - (text >> 6 & EACH(1)) * ('a' - '0' - 10);
+	if ((digits & EACH(0xf0)) || digits + EACH('0') + ((digits + EACH(6)) >> 4 & EACH(1)) * ('a' - '0' - 10) != text)
+		return false;
+	x = (digits | digits >> 4) & 0x00ff00ff00ff00ffu;
+	x = (x | x >> 8) & 0x0000ffff0000ffffu;
+	*out = (uint32_t)(x | x >> 16);
 	return true;
+}
+
+bool sm_id_tag(struct span hex, uint32_t *tag)
+{
+	return hex.n == SM_ID_HEX && parse_hex8(hex.p, tag);
 }
 
 bool sm_id_parse(struct sm_id *id, struct span hex)
 {
-	uint64_t tag;
+	uint32_t part[4];
 
-	if (hex.n != SM_ID_HEX || !parse_hex(hex.p, 8, &tag) || !parse_hex(hex.p + 8, 16, &id->random[0]) ||
-		!parse_hex(hex.p + 24, 16, &id->random[1]))
+	if (hex.n != SM_ID_HEX || !parse_hex8(hex.p, &id->tag))
 		return false;
-	id->tag = (uint32_t)tag;
+	for (int i = 0; i < 4; i++)
+		if (!parse_hex8(hex.p + 8 + 8 * i, &part[i]))
+			return false;
+	id->random[0] = (uint64_t)part[0] << 32 | part[1];
+	id->random[1] = (uint64_t)part[2] << 32 | part[3];
 	return true;
 }

@@ -8,11 +8,11 @@
 /* A session is found by its id, which carries its user's tag; an id that is none of ours is any shard's to answer. */
 static uint32_t shard_of_session(const struct io *io, const struct packet *p)
 {
-	struct sm_id id;
+	uint32_t tag;
 
-	if (!(p->route.flags & ROUTE_HAS_SM) || !sm_id_parse(&id, packet_slice(p, p->route.sm)))
+	if (!(p->route.flags & ROUTE_HAS_SM) || !sm_id_tag(packet_slice(p, p->route.sm), &tag))
 		return 0;
-	return shard_of_tag(id.tag, io->cfg.nshards);
+	return shard_of_tag(tag, io->cfg.nshards);
 }
 
 static void prepare(struct jid *jid, struct span text, char room[static JID_MAX + 1])
