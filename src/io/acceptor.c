@@ -92,6 +92,8 @@ bool acceptor_scratch(struct acceptor *a, size_t frame, struct scratch_frame *ou
 
 void acceptor_tell_shards(struct acceptor *a, struct peer_gone **letters)
 {
+	/* A shard that hears of a component may speak to it at once: what we have said to it, the answer to its bind, comes first. */
+	out_flush(a->out);
 	for (uint32_t i = 0; i < a->io->cfg.nshards; i++) {
 		struct letter *letter = &letters[i]->letter;
 

@@ -104,7 +104,7 @@ static struct bound *bound_new(const struct io *io, struct span name)
 }
 
 /* Under io->binding. */
-static int bind_locked(struct link *link, struct bound *b, struct peer_gone **here, unsigned flags)
+static int bind_locked(struct link *link, struct bound *b, unsigned flags)
 {
 	struct acceptor *a = link->home;
 	struct span name = span_of(b->name, b->name_len);
@@ -122,10 +122,6 @@ static int bind_locked(struct link *link, struct bound *b, struct peer_gone **he
 	b->next = link->names;
 	link->names = b;
 	tell_components(link, name, true);
-	if (a->phase == PHASE_RUN) {
-		peer_letters_aim(a->io, here, LETTER_PEER_HERE, link);
-		acceptor_tell_shards(a, here);
-	}
 	out_flush(a->out);
 	return 0;
 }
@@ -134,15 +130,13 @@ int bind_name(struct link *link, struct span name, unsigned flags)
 {
 	struct io *io = link->home->io;
 	struct bound *b = bound_new(io, name);
-	struct peer_gone **here = peer_letters_new(io, name);
 	int code = 500;
 
-	if (b && here) {
+	if (b) {
 		pthread_mutex_lock(&io->binding);
-		code = bind_locked(link, b, here, flags);
+		code = bind_locked(link, b, flags);
 		pthread_mutex_unlock(&io->binding);
 	}
-	peer_letters_free(io, &here);
 	if (code) {
 		bound_free(io, b);
 		log_limited(LOG_LEVEL_NOTICE, "%s tried to bind '" SPAN_FMT "' (%d)", link->ob.name, SPAN_ARG(name), code);
@@ -154,6 +148,20 @@ int bind_name(struct link *link, struct span name, unsigned flags)
 		log_notice("[" SPAN_FMT "] set as log sink", SPAN_ARG(name));
 	log_notice("[" SPAN_FMT "] online (bound to %s)", SPAN_ARG(name), link->ob.name);
 	return 0;
+}
+
+void bind_announce(struct link *link, struct span name)
+{
+	struct acceptor *a = link->home;
+	struct peer_gone **here = a->phase == PHASE_RUN ? peer_letters_new(a->io, name) : NULL;
+
+	if (here) {
+		peer_letters_aim(a->io, here, LETTER_PEER_HERE, link);
+		acceptor_tell_shards(a, here);
+	} else if (a->phase == PHASE_RUN) {
+		log_error("[" SPAN_FMT "] is online, but services will not list it (out of memory)", SPAN_ARG(name));
+	}
+	peer_letters_free(a->io, &here);
 }
 
 static void answer(struct link *link, const char *element, bool multi, int code)
@@ -183,8 +191,10 @@ void bind_request(struct link *link, const char *frame, const struct route *rout
 	if (jid_prep(&jid, slice_of(frame, route->name), room) && jid.node_len == 0 && !jid_has_resource(&jid))
 		code = bind_name(link, jid_domain(&jid), flags);
 	answer(link, "bind", flags & NAME_MULTI, code);
-	if (code == 0)
+	if (code == 0) {
 		greet(link);
+		bind_announce(link, jid_domain(&jid));
+	}
 }
 
 /* Under io->binding. Takes b, which is off the link's list. */

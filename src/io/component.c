@@ -45,8 +45,10 @@ void component_online(struct link *link)
 		link->scanner.mxml = a->io->cfg.route_mxml;
 		link_online(link);
 		log_notice("%s authenticated as " SPAN_FMT, link->ob.name, SPAN_ARG(name));
-		if (bind_name(link, name, 0) == 0)
+		if (bind_name(link, name, 0) == 0) {
+			bind_announce(link, name);
 			return;
+		}
 	}
 	link_end(link, "conflict", "the name that it wants is bound already");
 }

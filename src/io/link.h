@@ -208,6 +208,7 @@ void audience_free(struct audience *audience);
 void bind_request(struct link *link, const char *frame, const struct route *route);
 void bind_undo(struct link *link, const char *frame, const struct route *route);
 int bind_name(struct link *link, struct span name, unsigned flags); /* 0, or the route error code */
+void bind_announce(struct link *link, struct span name); /* tells the shards, after the component was told that it is bound */
 void bind_forget(struct link *link); /* the link is gone: all of its names */
 void bind_advert(struct link *link, const char *frame, const struct route *route); /* from the router */
 
