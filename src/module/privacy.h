@@ -1,7 +1,7 @@
 /* privacy.h - a user's privacy lists: XEP-0016, and XEP-0191 as a way to edit the default one.
  * Threads: the owning shard's.
- * Owns: a user owns its struct privacy, that counts references on its lists; a list never changes once it is made. An edit makes a new struct
- * privacy, which takes the place of the old one when it is committed.
+ * Owns: a user owns its struct privacy, that counts references on its lists; a list never changes once it is made. An edit makes
+ * a new struct privacy, which takes the place of the old one when it is committed.
  */
 #ifndef SHARDSM_MODULE_PRIVACY_H
 #define SHARDSM_MODULE_PRIVACY_H
@@ -68,8 +68,8 @@ bool privacy_blocks(const struct rule *r);
 /* The rule that blocks a JID; list->n: none. list may be NULL. */
 uint32_t privacy_blocked(const struct privacy_list *list, struct span jid);
 
-/* Does the list (NULL: none) deny what is exchanged with peer? kind: one enum rule_mask, or 0 for subscription stanzas and probes, which only
- * rules for everything are about. u: whose list, for its roster. */
+/* Does the list (NULL: none) deny what is exchanged with peer? kind: one enum rule_mask, or 0 for subscription stanzas and probes,
+ * which only rules for everything are about. u: whose list, for its roster. */
 bool privacy_denies(const struct privacy_list *list, const struct user *u, const struct jid *peer, uint8_t kind);
 
 /* --- privacy_set.c: all lists of a user ------------------------------------------------------------------------------------ */
