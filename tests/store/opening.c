@@ -283,9 +283,10 @@ Test(opening, no_permission)
 	cr_assert(opens_as_nobody());
 	/* The journal's directory counts too. */
 	cr_assert_eq(truncate(db.log, 0), 0);
-	chmod(db.dir, 0755);
+	chmod(db.dir, 0555); /* whoever owns it */
 	cr_assert_not(opens_as_nobody());
 	assert_logged("and its directory");
+	chmod(db.dir, 0755);
 }
 
 Test(opening, sql_is_run_on_every_connection)
