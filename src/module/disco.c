@@ -214,7 +214,7 @@ static enum verdict pkt_sm(struct event *ev)
 	struct xml *query, *identity;
 
 	if (ev->type != ST_RESULT || !event_is(ev, PL_IQ) || !span_is(packet_slice(p, p->route.child_ns), NS_INFO) ||
-		p->from.node_len || jid_has_resource(&p->from) || event_query(ev, NS_INFO, "query", &query) != V_PASS)
+		event_query(ev, NS_INFO, "query", &query) != V_PASS)
 		return V_PASS;
 	identity = xml_child(query, NS_INFO, "identity");
 	if (!identity)
