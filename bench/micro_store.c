@@ -2,6 +2,7 @@
  * Threads: main, and the store's.
  * Owns: the database file named on the command line, removed before and after.
  * Usage: micro_store FILE [PUTS [SQL]] - FILE on the disk to be measured.
+ *        micro_store pgsql:CONNINFO [PUTS] or mysql:HOST:DATABASE:USER[:PASSWORD] [PUTS] - an empty database; its tables stay.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,10 +118,20 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: micro_store FILE [PUTS [SQL]]\n");
 		return 1;
 	}
+	char parts[4][200] = { "" };
 	struct store_settings settings = {
 		.driver = "sqlite", .dbname = argv[1], .sql = argc > 3 ? argv[3] : NULL, .busy_timeout_ms = 2000 };
 
-	forget(argv[1]);
+	if (strncmp(argv[1], "pgsql:", 6) == 0) {
+		settings = (struct store_settings){ .driver = "pgsql", .conninfo = argv[1] + 6, .busy_timeout_ms = 2000, .threads = 4 };
+	} else if (sscanf(argv[1], "mysql:%199[^:]:%199[^:]:%199[^:]:%199s", parts[0], parts[1], parts[2], parts[3]) >= 3) {
+		settings = (struct store_settings){ .driver = "mysql", .host = parts[0], .dbname = parts[1], .user = parts[2],
+			.pass = *parts[3] ? parts[3] : NULL, .busy_timeout_ms = 2000, .threads = 4 };
+	}
+	bool file = strcmp(settings.driver, "sqlite") == 0;
+
+	if (file)
+		forget(argv[1]);
 	struct store *store = store_open_settings(&settings, 1, 2);
 
 	if (!store || !mailbox_init(&answers, "micro_store"))
@@ -133,6 +144,7 @@ int main(int argc, char **argv)
 	measure(store, "loads of 7 tables, one by one", n, 1, send_load);
 	store_close(&store);
 	mailbox_fini(&answers);
-	forget(argv[1]);
+	if (file)
+		forget(argv[1]);
 	return 0;
 }

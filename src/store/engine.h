@@ -52,7 +52,7 @@ struct engine {
 	enum engine_outcome (*outcome)(void *connection);
 };
 
-extern const struct engine engine_sqlite, engine_pgsql;
+extern const struct engine engine_sqlite, engine_pgsql, engine_mysql;
 
 /* NULL: no such engine. */
 const struct engine *engine_find(struct span name);

@@ -9,7 +9,7 @@
 #include "store/engine.h"
 
 /* The first is the default. */
-static const struct engine *const engines[] = { &engine_sqlite, &engine_pgsql };
+static const struct engine *const engines[] = { &engine_sqlite, &engine_pgsql, &engine_mysql };
 #define NENGINES (sizeof(engines) / sizeof(engines[0]))
 _Static_assert(NENGINES <= STORE_DATABASES_MAX, "each of them may be in use");
 
@@ -57,10 +57,19 @@ static int table_index(struct span name)
 	return -1;
 }
 
-/* What is ours lies with the data that it belongs to, unless the config says otherwise. */
-static enum store_table companion(unsigned t)
+/* What is ours lies with the data that it belongs to, unless the config says otherwise: "roster-version" with "roster-items",
+ * told by the first word of its name. */
+static unsigned companion(unsigned t)
 {
-	return t == T_VCARD_XML ? T_VCARD : t == T_PENDING ? T_ROSTER_ITEMS : (enum store_table)t;
+	size_t word = strcspn(store_tables[t].name, "-");
+
+	for (unsigned i = 0; store_tables[t].ours && i < T_COUNT; i++) {
+		const char *name = store_tables[i].name;
+
+		if (!store_tables[i].ours && strncmp(name, store_tables[t].name, word) == 0 && (name[word] == '-' || !name[word]))
+			return i;
+	}
+	return t;
 }
 
 /* Which engine has which table: a driver with a type has that type's data, the one without has the rest.
@@ -134,14 +143,30 @@ static void read_pgsql(struct config *config, struct store_settings *s)
 	config_int(config, "storage.pgsql.port", 0, 1, 65535);
 }
 
+static void read_mysql(struct config *config, struct store_settings *s)
+{
+	s->host = read_text(config, "storage.mysql.host");
+	s->port = read_text(config, "storage.mysql.port");
+	s->dbname = read_text(config, "storage.mysql.dbname");
+	s->user = read_text(config, "storage.mysql.user");
+	s->pass = read_text(config, "storage.mysql.pass");
+	s->prefix = read_text(config, "storage.mysql.prefix");
+	s->busy_timeout_ms = BUSY_TIMEOUT_MS;
+	if (!s->dbname || !s->user)
+		config_bad(config, NULL, "no database (add <dbname>jabberd2</dbname>, <user> and <pass> to <storage><mysql>)");
+	config_int(config, "storage.mysql.port", 0, 1, 65535);
+}
+
 /* The settings of one engine; their text is the caller's to free. */
 static void read_settings(struct config *config, const struct engine *engine, struct store_settings *s)
 {
 	s->driver = engine->name;
 	if (engine == &engine_sqlite)
 		read_sqlite(config, s);
-	else
+	else if (engine == &engine_pgsql)
 		read_pgsql(config, s);
+	else
+		read_mysql(config, s);
 }
 
 static void free_settings(struct store_settings *s)

@@ -7,7 +7,7 @@
 #include "shardsm/log.h"
 #include "store/postgresql.h"
 
-/* The primary keys of jabberd2's schema; our own tables have none. */
+/* The primary keys of jabberd2's schema. */
 #define C(column) (UINT64_C(1) << (column))
 static const uint64_t primary_keys[T_COUNT] = {
 	[T_ROSTER_ITEMS] = C(ITEM_JID),
@@ -18,8 +18,6 @@ static const uint64_t primary_keys[T_COUNT] = {
 	[T_PRIVATE] = C(PRIVATE_NS),
 	[T_PRIVACY_ITEMS] = SQL_NO_KEY,
 	[T_VERIFY] = SQL_NO_KEY,
-	[T_PENDING] = SQL_NO_KEY,
-	[T_VCARD_XML] = SQL_NO_KEY,
 	/* the others: 0, the owner alone */
 };
 
@@ -30,6 +28,7 @@ const struct sql_dialect postgresql_dialect = {
 	.next_sequence = "nextval('object-sequence')",
 	.sequence_type = "bigint DEFAULT nextval('object-sequence')",
 	.types = { [COL_TEXT] = "text", [COL_INT] = "integer", [COL_BOOL] = "boolean", [COL_XML] = "text" },
+	.large_int = "bigint",
 	.primary_keys = primary_keys,
 };
 

@@ -153,8 +153,8 @@ static bool create_commits(const struct found *f, void *connection, struct buf *
 	return run(f, connection, sql);
 }
 
-/* The tables that are wanted and missing. */
-static bool create_missing(const struct found *f, void *connection, bool all)
+/* The tables that are wanted and missing. *made: those that were created. */
+static bool create_missing(const struct found *f, void *connection, bool all, uint32_t *made)
 {
 	struct buf sql;
 	bool ok = true;
@@ -163,8 +163,10 @@ static bool create_missing(const struct found *f, void *connection, bool all)
 	for (unsigned i = 0; ok && all && i < f->server->nbefore; i++)
 		ok = exec(f, connection, f->server->before[i]);
 	for (unsigned t = 0; ok && t < T_COUNT; t++) {
-		if (!(f->tables >> t & 1) && (all || (is_ours(t) && settings_serve(f->settings, t))))
+		if (!(f->tables >> t & 1) && (all || (is_ours(t) && settings_serve(f->settings, t)))) {
 			ok = create_table(f, connection, t, &sql);
+			*made |= (uint32_t)ok << t;
+		}
 	}
 	if (ok && !f->commits)
 		ok = create_commits(f, connection, &sql);
@@ -172,19 +174,39 @@ static bool create_missing(const struct found *f, void *connection, bool all)
 	return ok;
 }
 
+/* A schema that is there by half would be taken for a broken one: a server that cannot roll it back drops what was made. */
+static void undo(const struct found *f, void *connection, uint32_t made)
+{
+	struct buf sql;
+
+	if (f->server->ddl_is_transactional) {
+		(void)exec(f, connection, "ROLLBACK");
+		return;
+	}
+	buf_init(&sql);
+	for (unsigned t = 0; t < T_COUNT; t++) {
+		if (!(made >> t & 1))
+			continue;
+		buf_str(&sql, "DROP TABLE ");
+		sql_table(&sql, f->server->dialect, f->settings->prefix, (enum store_table)t);
+		(void)run(f, connection, &sql);
+	}
+	buf_free(&sql);
+}
+
 /* False: logged. */
 static bool create(struct found *f, void *connection, bool all)
 {
 	bool whole = f->server->ddl_is_transactional;
-	bool ok = (!whole || exec(f, connection, "BEGIN")) && create_missing(f, connection, all) &&
+	uint32_t made = 0;
+	bool ok = (!whole || exec(f, connection, "BEGIN")) && create_missing(f, connection, all, &made) &&
 		(!whole || exec(f, connection, "COMMIT"));
 
 	if (ok)
 		return true;
 	log_error("store: %s: %s failed (%s%s)", f->where, all ? "creating the schema" : "adding our tables",
 		f->server->error(connection), f->server->help(connection));
-	if (whole)
-		(void)exec(f, connection, "ROLLBACK");
+	undo(f, connection, made);
 	return false;
 }
 

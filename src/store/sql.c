@@ -241,9 +241,13 @@ void sql_statement(struct buf *out, const struct sql_dialect *d, const char *pre
 
 const char *sql_type(const struct sql_dialect *d, enum store_table t, int column)
 {
+	enum column_type type = store_tables[t].columns[column].type;
+
 	if (d->large_text && (t == T_VCARD || t == T_VCARD_XML))
 		return d->large_text;
-	return d->types[store_tables[t].columns[column].type];
+	if (d->large_int && type == COL_INT && store_tables[t].ours)
+		return d->large_int;
+	return d->types[type];
 }
 
 void sql_column(struct buf *out, const struct sql_dialect *d, enum store_table t, int column)

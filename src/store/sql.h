@@ -23,14 +23,16 @@ struct sql_dialect {
 	const char *large_text;      /* for vCards' text, where types[COL_TEXT] is too small; NULL: it isn't */
 	const char *key_length;      /* behind a text column in an index; NULL: nothing */
 	const char *table_options;   /* behind a CREATE TABLE; NULL: nothing */
-	/* By table: the columns of its primary key beside the owner, as bits; SQL_NO_KEY: it has none. NULL: none has. */
+	const char *large_int;       /* for numbers in our own tables; NULL: types[COL_INT] will do */
+	/* By table: the columns of its primary key beside the owner, as bits; SQL_NO_KEY: it has none. NULL: none has. Our own
+	 * tables have none. */
 	const uint64_t *primary_keys;
 };
 #define SQL_NO_KEY UINT64_MAX
 
 static inline bool sql_has_key(const struct sql_dialect *d, unsigned table)
 {
-	return d->primary_keys && d->primary_keys[table] != SQL_NO_KEY;
+	return d->primary_keys && !store_tables[table].ours && d->primary_keys[table] != SQL_NO_KEY;
 }
 
 /* Everything that a statement's text depends on: the key of a cache of prepared statements. */

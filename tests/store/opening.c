@@ -33,7 +33,8 @@ TestSuite(opening, .init = setup, .fini = teardown, .timeout = 60);
 #define SHAPE \
 	"SELECT m.name, c.cid, c.name, replace(replace(upper(c.type), 'BOOLEAN', 'BOOL'), 'BOOL', 'BOOLEAN'), c.\"notnull\", " \
 	"replace(ifnull(c.dflt_value, '-'), '''', ''), c.pk FROM sqlite_master m, pragma_table_info(m.name) c " \
-	"WHERE m.type = 'table' AND m.name NOT IN ('roster-pending', 'vcard-xml') ORDER BY 1, 2"
+	"WHERE m.type = 'table' AND m.name NOT IN ('roster-pending', 'roster-version', 'roster-changes', 'vcard-xml') " \
+	"ORDER BY 1, 2"
 #define INDEXES \
 	"SELECT m.name, m.tbl_name, i.seqno, i.name FROM sqlite_master m, pragma_index_info(m.name) i " \
 	"WHERE m.type = 'index' AND m.name NOT LIKE 'i_shardsm_%' ORDER BY 1, 3"

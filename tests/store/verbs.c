@@ -197,7 +197,7 @@ Test(verbs, merge)
 	store_owner(req, SPAN(ALICE));
 	store_merge(req, T_STATUS, v);
 	cr_assert_eq(db_do(&db, req), STORE_OK);
-	assert_sql("SELECT status, show, \"last-login\", \"last-logout\", xml FROM status WHERE \"collection-owner\" = '" ALICE "'",
+	assert_sql("SELECT status, \"show\", \"last-login\", \"last-logout\", xml FROM status WHERE \"collection-owner\" = '" ALICE "'",
 		"online|away|7|0|NAD<p/>");
 	struct value off[5] = { [STATUS_STATUS] = value_text(SPAN("offline")), [STATUS_LOGOUT] = value_int(9) };
 

@@ -1,0 +1,513 @@
+/* mariadb.c - the engine on MariaDB and MySQL.
+ * Threads: a connection belongs to one store thread; prepare and describe run on the opener's.
+ * Owns: connections with their prepared statements, from open to close.
+ */
+#include <mysql.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "shardsm/log.h"
+#include "store/mariadb.h"
+
+/* Prepared statements kept by a connection: see sqlite.c. */
+#define STATEMENTS_MAX 256
+#define STATEMENT_SLOTS (2 * STATEMENTS_MAX)
+#define CONNECT_SECONDS 5
+/* A statement may take so long; a server that says nothing for longer than that is gone. */
+#define STATEMENT_SECONDS 10
+#define SILENCE_SECONDS 20
+/* Each read sorts its few rows, and the server takes a sort buffer of its full size for it. */
+#define SORT_BYTES 65536
+/* A condition has its text twice, see sql.h. */
+#define PARAMS_MAX (STORE_COLUMNS + 4)
+
+struct slot {
+	struct sql_key key;
+	MYSQL_STMT *statement;       /* NULL: free */
+};
+
+struct connection {
+	const struct store_settings *settings;
+	MYSQL *db;
+	struct buf sql, text;        /* text: a cell */
+	struct commits commits;
+	bool lost;
+	unsigned nslots;
+	struct slot slots[STATEMENT_SLOTS];
+	char error[400];
+};
+
+/* A statement's values, in the order of its placeholders; they borrow from the request. */
+struct params {
+	unsigned n;
+	MYSQL_BIND binds[PARAMS_MAX];
+};
+
+static const struct { unsigned number; enum engine_result result; } errors[] = {
+	{ 1205, ENGINE_BUSY }, /* lock wait */
+	{ 1213, ENGINE_BUSY }, /* deadlock */
+	{ 1969, ENGINE_BUSY }, { 3024, ENGINE_BUSY }, { 1317, ENGINE_BUSY }, /* took too long, was interrupted */
+	{ 1021, ENGINE_FULL }, { 1114, ENGINE_FULL }, /* disk, table */
+	{ 1037, ENGINE_FULL }, { 1038, ENGINE_FULL }, { 1041, ENGINE_FULL }, /* memory */
+	{ 1290, ENGINE_FULL }, { 1836, ENGINE_FULL }, /* takes no writes: a replica */
+	{ 2002, ENGINE_LOST }, { 2003, ENGINE_LOST }, { 2006, ENGINE_LOST }, { 2013, ENGINE_LOST }, { 2055, ENGINE_LOST },
+	{ 2014, ENGINE_LOST }, /* answers out of step */
+	{ 1053, ENGINE_LOST }, { 1927, ENGINE_LOST }, { 4031, ENGINE_LOST }, /* shutting down, killed, idle for too long */
+	{ 1158, ENGINE_LOST }, { 1159, ENGINE_LOST }, { 1160, ENGINE_LOST }, { 1161, ENGINE_LOST }, /* network */
+	{ 1243, ENGINE_LOST }, { 1615, ENGINE_LOST }, /* our prepared statements are not there: a new connection makes them anew */
+};
+
+/* Keeps the reason of a call that failed. */
+static enum engine_result failed(struct connection *c, const char *what, unsigned number, const char *message)
+{
+	enum engine_result result = ENGINE_FAILED;
+	const char *help = "";
+
+	/* Incorrect string value: what is shown of it begins a character of four bytes. */
+	const char *byte = number == 1366 ? strstr(message, "\\xF") : NULL;
+
+	if (byte && byte[3] >= '0' && byte[3] <= '4')
+		help = " (a character of 4 bytes: ALTER TABLE ... CONVERT TO CHARACTER SET utf8mb4 makes room for such)";
+	snprintf(c->error, sizeof(c->error), "%s%s%s%s", what, *what ? ": " : "", message, help);
+	for (unsigned i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		if (errors[i].number == number)
+			result = errors[i].result;
+	}
+	if (result == ENGINE_LOST)
+		c->lost = true;
+	return result;
+}
+
+static enum engine_result exec(struct connection *c, const char *sql)
+{
+	if (c->lost)
+		return failed(c, "", 2006, "not connected");
+	return mysql_query(c->db, sql) ? failed(c, "", mysql_errno(c->db), mysql_error(c->db)) : ENGINE_OK;
+}
+
+static void drop_statements(struct connection *c)
+{
+	for (unsigned i = 0; i < STATEMENT_SLOTS; i++) {
+		if (c->slots[i].statement)
+			mysql_stmt_close(c->slots[i].statement);
+		c->slots[i].statement = NULL;
+	}
+	c->nslots = 0;
+}
+
+/* The statement with this key, prepared. NULL: *result says, and c->error, why not. */
+static MYSQL_STMT *statement(struct connection *c, struct sql_key key, enum engine_result *result)
+{
+	unsigned i;
+
+	for (i = (unsigned)(sql_key_hash(key) % STATEMENT_SLOTS); c->slots[i].statement; i = (i + 1) % STATEMENT_SLOTS) {
+		if (sql_key_same(c->slots[i].key, key))
+			return c->slots[i].statement;
+	}
+	if (c->nslots == STATEMENTS_MAX) {
+		drop_statements(c);
+		i = (unsigned)(sql_key_hash(key) % STATEMENT_SLOTS);
+	}
+	MYSQL_STMT *q = mysql_stmt_init(c->db);
+
+	buf_clear(&c->sql);
+	sql_statement(&c->sql, &maria_dialect, c->settings->prefix, key);
+	if (!q || c->sql.failed) {
+		*result = failed(c, "", 0, "no memory");
+	} else if (mysql_stmt_prepare(q, c->sql.p, c->sql.n) == 0) {
+		c->slots[i] = (struct slot){ key, q };
+		c->nslots++;
+		return q;
+	} else {
+		*result = failed(c, store_tables[key.table].name, mysql_stmt_errno(q), mysql_stmt_error(q));
+	}
+	if (q)
+		mysql_stmt_close(q);
+	return NULL;
+}
+
+static void param_text(struct params *p, const struct span *s)
+{
+	p->binds[p->n++] = (MYSQL_BIND){
+		.buffer_type = MYSQL_TYPE_STRING, .buffer = (void *)(s->n ? s->p : ""), .buffer_length = s->n };
+}
+
+static void param_int(struct params *p, const int64_t *i)
+{
+	p->binds[p->n++] = (MYSQL_BIND){ .buffer_type = MYSQL_TYPE_LONGLONG, .buffer = (void *)i, .buffer_length = sizeof(*i) };
+}
+
+/* A value that is not null. */
+static void param_value(struct params *p, const struct value *v)
+{
+	if (v->kind == VALUE_INT)
+		param_int(p, &v->i);
+	else
+		param_text(p, &v->s);
+}
+
+static void param_present(struct params *p, const struct stmt *s)
+{
+	for (unsigned i = 0; i < store_tables[s->table].ncolumns; i++) {
+		if (s->present >> i & 1)
+			param_value(p, &s->values[i]);
+	}
+}
+
+/* limit: room for a number that lives as long as the parameters. */
+static void params_of(struct params *p, const struct stmt *s, enum verb verb, int64_t *limit)
+{
+	p->n = 0;
+	if (verb == VERB_MERGE)
+		param_present(p, s);
+	param_text(p, &s->owner);
+	if (verb == VERB_PUT) {
+		param_present(p, s);
+		return;
+	}
+	param_text(p, &s->owner);
+	if (verb == VERB_PAGE || verb == VERB_DELETE_UPTO)
+		param_int(p, &s->sequence);
+	if (verb == VERB_PAGE) {
+		*limit = s->limit;
+		param_int(p, limit);
+	}
+	if (stmt_filters(s)) {
+		param_value(p, &s->filter);
+		if (s->filter.kind == VALUE_TEXT)
+			param_value(p, &s->filter);
+	}
+}
+
+/* Where a row's cells go; text is fetched when its length is known. */
+struct cells {
+	MYSQL_BIND binds[STORE_COLUMNS + 1];
+	int64_t numbers[STORE_COLUMNS + 1];
+	unsigned long lengths[STORE_COLUMNS + 1];
+	my_bool nulls[STORE_COLUMNS + 1];
+};
+
+static bool is_number(const struct stmt *s, unsigned cell)
+{
+	if (cell == 0)
+		return true;
+	enum column_type type = store_tables[s->table].columns[cell - 1].type;
+
+	return type == COL_INT || type == COL_BOOL;
+}
+
+static void bind_cells(struct cells *cells, const struct stmt *s, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		MYSQL_BIND *b = &cells->binds[i];
+
+		*b = (MYSQL_BIND){ .length = &cells->lengths[i], .is_null = &cells->nulls[i] };
+		if (is_number(s, i)) {
+			b->buffer_type = MYSQL_TYPE_LONGLONG;
+			b->buffer = &cells->numbers[i];
+			b->buffer_length = sizeof(cells->numbers[i]);
+		} else {
+			b->buffer_type = MYSQL_TYPE_STRING;
+		}
+	}
+}
+
+/* NULL, or why the cell cannot be read. */
+static const char *read_text(struct connection *c, struct store_req *req, MYSQL_STMT *q, unsigned i, unsigned long length,
+	struct value *out)
+{
+	if (length > REQ_RESULT_MAX)
+		return "the result is too large";
+	MYSQL_BIND b = { .buffer_type = MYSQL_TYPE_STRING, .buffer_length = length, .length = &length };
+
+	buf_clear(&c->text);
+	if (!buf_grow(&c->text, length + 1))
+		return "no memory";
+	b.buffer = c->text.p;
+	if (length && mysql_stmt_fetch_column(q, &b, i, 0))
+		return mysql_stmt_error(q);
+	return req_text(req, c->text.p, length, out);
+}
+
+static const char *read_row(struct connection *c, struct store_req *req, struct stmt *s, MYSQL_STMT *q, const struct cells *cells)
+{
+	const struct table *t = &store_tables[s->table];
+	bool count = s->verb == VERB_COUNT;
+	const char *why;
+	struct row *row = req_row(req, s, count ? 1 : t->ncolumns, &why);
+
+	if (!row)
+		return why;
+	if (count) {
+		row->values[0] = value_int(cells->numbers[0]);
+		return NULL;
+	}
+	row->sequence = cells->nulls[0] ? 0 : cells->numbers[0];
+	why = NULL;
+	for (unsigned i = 1; i <= t->ncolumns && !why; i++) {
+		if (cells->nulls[i])
+			continue;
+		if (!is_number(s, i))
+			why = read_text(c, req, q, i, cells->lengths[i], &row->values[i - 1]);
+		else
+			row->values[i - 1] = value_int(
+				t->columns[i - 1].type == COL_BOOL ? cells->numbers[i] != 0 : cells->numbers[i]);
+	}
+	return why;
+}
+
+static enum engine_result read_rows(struct connection *c, struct store_req *req, struct stmt *s, MYSQL_STMT *q)
+{
+	const char *name = store_tables[s->table].name;
+	enum engine_result result = ENGINE_OK;
+	struct cells cells;
+	int rc = 0;
+
+	bind_cells(&cells, s, s->verb == VERB_COUNT ? 1 : store_tables[s->table].ncolumns + 1u);
+	if (mysql_stmt_bind_result(q, cells.binds))
+		return failed(c, name, mysql_stmt_errno(q), mysql_stmt_error(q));
+	while (result == ENGINE_OK && ((rc = mysql_stmt_fetch(q)) == 0 || rc == MYSQL_DATA_TRUNCATED)) {
+		const char *why = read_row(c, req, s, q, &cells);
+
+		if (why)
+			result = failed(c, name, 0, why);
+	}
+	if (result == ENGINE_OK && rc != MYSQL_NO_DATA)
+		result = failed(c, name, mysql_stmt_errno(q), mysql_stmt_error(q));
+	mysql_stmt_free_result(q);
+	return result;
+}
+
+/* *changed: the rows that a write found. */
+static enum engine_result run_as(struct connection *c, struct store_req *req, struct stmt *s, enum verb verb, uint64_t *changed)
+{
+	enum engine_result result = ENGINE_OK;
+	struct sql_key key = sql_key_of(s);
+	struct params p;
+	int64_t limit;
+
+	key.verb = (uint8_t)verb;
+	MYSQL_STMT *q = statement(c, key, &result);
+
+	if (!q)
+		return result;
+	params_of(&p, s, verb, &limit);
+	if (mysql_stmt_bind_param(q, p.binds) || mysql_stmt_execute(q))
+		return failed(c, store_tables[s->table].name, mysql_stmt_errno(q), mysql_stmt_error(q));
+	if (!verb_writes(verb))
+		return read_rows(c, req, s, q);
+	*changed = mysql_stmt_affected_rows(q);
+	return ENGINE_OK;
+}
+
+static enum engine_result run(struct connection *c, struct store_req *req)
+{
+	enum engine_result result = ENGINE_OK;
+
+	for (uint32_t i = 0; i < req->nstmts && result == ENGINE_OK; i++) {
+		struct stmt *s = &req->stmts[i];
+		uint64_t changed = 0;
+
+		result = run_as(c, req, s, s->verb, &changed);
+		if (result == ENGINE_OK && s->verb == VERB_MERGE && changed == 0)
+			result = run_as(c, req, s, VERB_PUT, &changed);
+	}
+	return result;
+}
+
+static void rollback(struct connection *c)
+{
+	/* The reason of the failure stays. A connection that cannot even do this has a successor without the transaction. */
+	if (!c->lost && mysql_query(c->db, "ROLLBACK"))
+		c->lost = true;
+}
+
+static enum engine_result mark_commit(struct connection *c)
+{
+	buf_clear(&c->sql);
+	commits_statement(&c->sql, &maria_dialect, c->settings->prefix, &c->commits);
+	buf_put(&c->sql, span_of("", 1));
+	return c->sql.failed ? failed(c, "", 0, "no memory") : exec(c, c->sql.p);
+}
+
+static enum engine_result maria_write(void *connection, struct store_req **reqs, unsigned n, unsigned *culprit)
+{
+	struct connection *c = connection;
+	enum engine_result result = ENGINE_OK;
+
+	*culprit = n;
+	if (!c->commits.writer[0])
+		result = commits_enter(&maria_server, c, c->settings->prefix, &c->commits);
+	if (result == ENGINE_OK)
+		result = exec(c, "START TRANSACTION");
+	for (unsigned i = 0; i < n && result == ENGINE_OK; i++) {
+		result = run(c, reqs[i]);
+		if (result == ENGINE_FAILED)
+			*culprit = i;
+	}
+	if (result == ENGINE_OK)
+		result = mark_commit(c);
+	if (result == ENGINE_OK) {
+		result = exec(c, "COMMIT");
+		if (result == ENGINE_LOST)
+			return ENGINE_UNKNOWN;
+	}
+	if (result != ENGINE_OK)
+		rollback(c);
+	return result;
+}
+
+static enum engine_result maria_read(void *connection, struct store_req *req)
+{
+	struct connection *c = connection;
+	bool several = req->nstmts > 1;
+	enum engine_result result = several || c->lost ? exec(c, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY") : ENGINE_OK;
+
+	if (result == ENGINE_OK)
+		result = run(c, req);
+	/* Nothing was written: ending it this way always works. */
+	if (several)
+		rollback(c);
+	return result;
+}
+
+enum engine_result maria_each(void *connection, const char *sql, server_row_fn fn, void *arg)
+{
+	struct connection *c = connection;
+	enum engine_result result = exec(c, sql);
+	MYSQL_RES *rows = result == ENGINE_OK ? mysql_store_result(c->db) : NULL;
+	MYSQL_ROW row;
+
+	while (rows && (row = mysql_fetch_row(rows))) {
+		const char *cells[SERVER_CELLS] = { "", "", "", "" };
+
+		for (unsigned k = 0; k < SERVER_CELLS && k < mysql_num_fields(rows); k++)
+			cells[k] = row[k] ? row[k] : "";
+		fn(arg, cells);
+	}
+	if (result == ENGINE_OK && !rows && mysql_field_count(c->db) > 0)
+		result = failed(c, "", mysql_errno(c->db), mysql_error(c->db));
+	mysql_free_result(rows);
+	return result;
+}
+
+const char *maria_error(const void *connection)
+{
+	return ((const struct connection *)connection)->error;
+}
+
+static enum engine_outcome maria_outcome(void *connection)
+{
+	struct connection *c = connection;
+
+	return commits_outcome(&maria_server, c, c->settings->prefix, &c->commits);
+}
+
+static bool dial(struct connection *c)
+{
+	const struct store_settings *s = c->settings;
+	unsigned connect = CONNECT_SECONDS, silence = SILENCE_SECONDS + (unsigned)s->busy_timeout_ms / 1000;
+	bool local = s->host && s->host[0] == '/';
+
+	c->db = mysql_init(NULL);
+	if (!c->db)
+		return false;
+	mysql_options(c->db, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+	mysql_options(c->db, MYSQL_OPT_CONNECT_TIMEOUT, &connect);
+	mysql_options(c->db, MYSQL_OPT_READ_TIMEOUT, &silence);
+	mysql_options(c->db, MYSQL_OPT_WRITE_TIMEOUT, &silence);
+	/* A merge asks how many rows were found, not how many became different. */
+	return mysql_real_connect(c->db, local ? NULL : s->host, s->user, s->pass, s->dbname,
+		s->port ? (unsigned)strtoul(s->port, NULL, 10) : 0, local ? s->host : NULL, CLIENT_FOUND_ROWS);
+}
+
+/* What every connection is told first. Strict: what does not fit is refused, not cut or replaced. */
+static enum engine_result greet(struct connection *c)
+{
+	int seconds = (c->settings->busy_timeout_ms + 999) / 1000;
+
+	if (seconds < 1)
+		seconds = 1;
+	buf_clear(&c->sql);
+	buf_fmt(&c->sql, "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', autocommit = 1, "
+		"innodb_lock_wait_timeout = %d, lock_wait_timeout = %d, sort_buffer_size = %d", seconds, seconds, SORT_BYTES);
+	buf_put(&c->sql, span_of("", 1));
+	enum engine_result result = c->sql.failed ? failed(c, "", 0, "no memory") : exec(c, c->sql.p);
+
+	if (result != ENGINE_OK)
+		return result;
+	/* MariaDB's alone; MySQL has no such limit for writes. */
+	buf_clear(&c->sql);
+	buf_fmt(&c->sql, "SET SESSION max_statement_time = %d", STATEMENT_SECONDS);
+	buf_put(&c->sql, span_of("", 1));
+	result = c->sql.failed ? failed(c, "", 0, "no memory") : exec(c, c->sql.p);
+	return result == ENGINE_FAILED && mysql_errno(c->db) == 1193 ? ENGINE_OK : result;
+}
+
+static void hang_up(struct connection *c)
+{
+	drop_statements(c);
+	if (c->db)
+		mysql_close(c->db);
+	c->db = NULL;
+	c->lost = true;
+}
+
+static bool maria_reconnect(void *connection)
+{
+	struct connection *c = connection;
+
+	hang_up(c);
+	if (!dial(c)) {
+		failed(c, "", 0, c->db ? mysql_error(c->db) : "no memory");
+		return false;
+	}
+	c->lost = false;
+	if (greet(c) == ENGINE_OK)
+		return true;
+	c->lost = true;
+	return false;
+}
+
+void *maria_open(const struct store_settings *settings)
+{
+	struct connection *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		log_error("store: MariaDB cannot be used (no memory)");
+		return NULL;
+	}
+	c->settings = settings;
+	buf_init(&c->sql);
+	buf_init(&c->text);
+	if (maria_reconnect(c))
+		return c;
+	maria_refused(settings, c->db ? mysql_errno(c->db) : 0, c->error);
+	maria_close(c);
+	return NULL;
+}
+
+void maria_close(void *connection)
+{
+	struct connection *c = connection;
+
+	if (!c->lost)
+		commits_leave(&maria_server, c, c->settings->prefix, &c->commits);
+	hang_up(c);
+	buf_free(&c->sql);
+	buf_free(&c->text);
+	free(c);
+}
+
+const struct engine engine_mysql = {
+	.name = "mysql",
+	.prepare = maria_prepare,
+	.open = maria_open,
+	.close = maria_close,
+	.describe = maria_describe,
+	.write = maria_write,
+	.read = maria_read,
+	.error = maria_error,
+	.reconnect = maria_reconnect,
+	.outcome = maria_outcome,
+};
