@@ -129,8 +129,9 @@ async def _meet(alice, bob, say):
     say(f"{alice.name} sees {await alice.sees(alice.came, bob, 'online')} online")
     say(f"{bob.name} sees {await bob.sees(bob.came, alice, 'online')} online")
     for client, other in ((alice, bob), (bob, alice)):
-        roster = await step(client.get_roster(), f"{client.name} could not read the roster")
-        found = {str(jid): item["subscription"] for jid, item in roster["roster"]["items"].items()}
+        # With versions the answer may be that nothing has changed since the pushes: what counts is what the client knows then.
+        await step(client.get_roster(), f"{client.name} could not read the roster")
+        found = {jid: client.client_roster[jid]["subscription"] for jid in list(client.client_roster.keys())}
         say(f"{client.name}'s roster: {', '.join(f'{j} ({s})' for j, s in found.items())}")
         if found.get(other.boundjid.bare) != "both":
             raise DemoError(f"{other.name} should be in {client.name}'s roster with subscription both")

@@ -12,6 +12,11 @@ from servers import Report, World, need_shardsm
 DOMAIN = 'log.test'
 
 
+def asks_component(route):
+    """The server asks every component what it is, at moments of its own."""
+    return route.get('from') == 'sm' and route.elements()[0].name == 'iq'
+
+
 def copies(world):
     _, port = world.listening_shardsm([DOMAIN], workers=4)
     hub = Hub()
@@ -24,8 +29,9 @@ def copies(world):
     c2s.create('alice@' + DOMAIN)
     alice = c2s.start('alice@%s/a' % DOMAIN)
     alice.send("<presence/>")
-    hub.until(lambda: len(logged) >= 6, lambda: '6 copies, %d came' % len(logged))
-    seen = [(r.get('from'), r.get('to'), r.get('type'), r.elements()[0].name, r.elements()[0].get('action')) for r in logged]
+    hub.until(lambda: len([r for r in logged if not asks_component(r)]) >= 6, lambda: '6 copies, %d came' % len(logged))
+    seen = [(r.get('from'), r.get('to'), r.get('type'), r.elements()[0].name, r.elements()[0].get('action')) for r in logged
+            if not asks_component(r)]
     assert seen == [
         ('c2s', DOMAIN, 'log', 'session', 'create'), (DOMAIN, 'c2s', 'log', 'session', 'created'),
         ('c2s', DOMAIN, 'log', 'session', 'start'), ('sm', 'c2s', 'log', 'session', 'started'),
