@@ -106,6 +106,12 @@ static struct motd_view *motd_new(struct span id, struct span content, int64_t t
 	return m;
 }
 
+/* jabberd2 leaves out no available session, PBX ones neither; only negative priorities (P20). */
+static bool takes(const struct session *s)
+{
+	return session_available(s) && s->priority >= 0;
+}
+
 /* --- to who comes later --------------------------------------------------------------------------------------------------- */
 
 /* When it was announced: its row says so in a stamp, ours and jabberd2's. */
@@ -194,8 +200,7 @@ static enum verdict in_sess(struct event *ev)
 	int8_t priority;
 	struct jid me;
 
-	if (!event_is(ev, PL_PRESENCE) || ev->type != ST_NONE || ev->packet->to.s || !s || s->fake ||
-		(session_available(s) && s->priority >= 0))
+	if (!event_is(ev, PL_PRESENCE) || ev->type != ST_NONE || ev->packet->to.s || !s || takes(s))
 		return V_PASS;
 	me = user_jid(ev->user);
 	b = board_of(jid_domain(&me));
@@ -231,11 +236,6 @@ struct telling {
 	struct store_req *times;
 	uint32_t users;
 };
-
-static bool takes(const struct session *s)
-{
-	return session_available(s) && !s->fake && s->priority >= 0;
-}
 
 /* One row for each user, many in one write. */
 static void note_time(struct telling *t, const struct session *s)

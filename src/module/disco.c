@@ -93,7 +93,7 @@ static enum verdict sessions_node(struct event *ev, bool info)
 
 	if (info) {
 		buf_str(b, "<query xmlns='" NS_INFO "' node='" NODE_SESSIONS "'><identity category='hierarchy' type='branch'"
-			   " name='Active sessions'/>");
+			   " name='Active sessions'/><feature var='" NS_INFO "'/><feature var='" NS_ITEMS "'/>");
 	} else {
 		buf_str(b, "<query xmlns='" NS_ITEMS "' node='" NODE_SESSIONS "'>");
 		every_jid_rcu(ev->shard, put_session, b);
@@ -106,7 +106,6 @@ static enum verdict server(struct event *ev, struct span node, bool info)
 {
 	bool admin = aci_allows("disco", &ev->packet->from);
 
-	/* The component name of the sm is no domain: nothing is there. */
 	if (!serves_domain(ev->shard, jid_domain(&ev->packet->to)))
 		return event_error(ev, SE_ITEM_NOT_FOUND);
 	if (node.n)
@@ -206,14 +205,14 @@ static void component(struct shard *shard, struct span jid, const struct outbox 
 			.content = SPAN("<query xmlns='" NS_INFO "'/>"), .from = &from, .to = &to });
 }
 
-/* The first identity counts. */
-static enum verdict pkt_sm(struct event *ev)
+/* What a component answered. The first identity counts. */
+static enum verdict answered(struct event *ev)
 {
 	const struct packet *p = ev->packet;
 	struct service_info info = { 0 };
 	struct xml *query, *identity;
 
-	if (ev->type != ST_RESULT || !event_is(ev, PL_IQ) || !span_is(packet_slice(p, p->route.child_ns), NS_INFO) ||
+	if ( !span_is(packet_slice(p, p->route.child_ns), NS_INFO) ||
 		event_query(ev, NS_INFO, "query", &query) != V_PASS)
 		return V_PASS;
 	identity = xml_child(query, NS_INFO, "identity");
@@ -227,6 +226,16 @@ static enum verdict pkt_sm(struct event *ev)
 		info.does |= span_is(xml_attr(f, "var"), "jabber:iq:search") ? SERVICE_SEARCHES : 0;
 	}
 	return services_answered(jid_full(&p->from), packet_slice(p, p->route.id), &info) ? V_HANDLED : V_PASS;
+}
+
+static enum verdict pkt_sm(struct event *ev)
+{
+	if (event_is(ev, PL_IQ) && ev->type == ST_RESULT)
+		return answered(ev);
+	/* The component name of the sm is no domain: nothing is there. */
+	if (event_is(ev, PL_PRESENCE) || ev->type == ST_ERROR || serves_domain(ev->shard, jid_domain(&ev->packet->to)))
+		return V_PASS;
+	return event_error(ev, SE_ITEM_NOT_FOUND);
 }
 
 const struct module module_disco = {
