@@ -216,7 +216,7 @@ static const char *warnings(const struct config *c)
 
 Test(config, unknown_elements_are_warned_of_once_with_their_line)
 {
-	struct config *c = load("<sm><id>x</id>\n<ruter>\n<ip/></ruter><storage>\n<sqlite><dbname/><bdname/></sqlite><mysql><any/></mysql></storage></sm>");
+	struct config *c = load("<sm><id>x</id>\n<ruter>\n<ip/></ruter><storage>\n<sqlite><dbname/><bdname/></sqlite><oracle><any/></oracle></storage></sm>");
 	const char *said = warnings(c), *second = strchr(said, '\n') + 1;
 	cr_expect(strstr(said, ":2: ruter: unknown element"), "%s", said);
 	cr_expect(strstr(second, ":4: storage.sqlite.bdname: unknown element"), "%s", said);
