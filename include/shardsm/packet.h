@@ -29,6 +29,7 @@ struct packet {
 	uint8_t flags;        /* enum packet_flags */
 	struct outbox *link;  /* where it came from, STAGE_IN only; alive while the batch is (see outbox.h) */
 	const char *frame;    /* route.len bytes, then route.extra */
+	uint64_t hash;        /* hash_bytes() of the bare JID to; 0: not known */
 	struct jid from, to;  /* prepared; s NULL: not known (yet). Their text follows the frame */
 	struct route route;
 };

@@ -21,6 +21,13 @@ static void prepare(struct jid *jid, struct span text, char room[static JID_MAX 
 		jid->s = NULL;
 }
 
+/* The hash goes with the packet: it is looked up by it. */
+static uint32_t shard_of_addressee(const struct io *io, struct packet *p)
+{
+	p->hash = hash_bytes(jid_bare(&p->to));
+	return shard_of_tag(hash_tag(p->hash), io->cfg.nshards);
+}
+
 /* start, create and delete name their user; end, and what nobody knows, has only the id. */
 static uint32_t shard_of_control(const struct io *io, struct packet *p, struct jid_room *room)
 {
@@ -31,7 +38,7 @@ static uint32_t shard_of_control(const struct io *io, struct packet *p, struct j
 	prepare(&p->to, packet_slice(p, p->route.target), room->to);
 	if (!p->to.s)
 		return shard_of_session(io, p);
-	return shard_of(jid_bare(&p->to), io->cfg.nshards);
+	return shard_of_addressee(io, p);
 }
 
 /* From the rest of the world: the addressee's, or where that is a domain the sender's, so that what one sender sends stays in order. */
@@ -40,13 +47,14 @@ static uint32_t shard_of_stanza(const struct io *io, struct packet *p, struct ji
 	prepare(&p->to, packet_slice(p, p->route.stanza_to), room->to);
 	prepare(&p->from, packet_slice(p, p->route.stanza_from), room->from);
 	if (p->to.s && p->to.node_len && !(p->flags & PACKET_BOUNCED))
-		return shard_of(jid_bare(&p->to), io->cfg.nshards);
+		return shard_of_addressee(io, p);
 	/* A bounce comes back to its sender, who is our user. */
 	return p->from.s ? shard_of(jid_bare(&p->from), io->cfg.nshards) : 0;
 }
 
 uint32_t classify(const struct io *io, struct packet *p, struct jid_room *room)
 {
+	p->hash = 0;
 	if (p->route.error)
 		p->flags |= PACKET_BOUNCED;
 	switch (p->route.payload) {

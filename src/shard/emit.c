@@ -337,16 +337,18 @@ static struct outbox *link_to(struct shard *shard, const struct jid *to, bool ou
 /* To the addressee's shard: a copy that has no link any more. The packet in hand keeps its own, and a kept one its reference. */
 static bool hand_over(struct shard *shard, struct packet *p)
 {
-	uint32_t to = p->to.node_len ? shard_of(jid_bare(&p->to), shard->server->set.nshards) : shard->index;
 	struct outbox *link = p->link;
 	uint8_t stage = p->stage;
+	uint64_t hash = p->hash;
 	bool ok;
 
 	p->link = NULL;
 	p->stage = STAGE_DELIVER;
-	ok = tray_packet(&shard->tray, to, p);
+	p->hash = p->to.node_len ? hash_bytes(jid_bare(&p->to)) : 0;
+	ok = tray_packet(&shard->tray, p->hash ? shard_of_tag(hash_tag(p->hash), shard->server->set.nshards) : shard->index, p);
 	p->link = link;
 	p->stage = stage;
+	p->hash = hash;
 	return ok;
 }
 

@@ -8,22 +8,15 @@
 #include "shard/shard.h"
 #include "shardsm/log.h"
 
-static int match_session(struct cds_lfht_node *node, const void *key)
-{
-	const struct session *s = caa_container_of(node, struct session, node);
-
-	tsan_acquire(s);
-	return sm_id_same(&s->id, key); /* every bit is compared, whatever the first ones say */
-}
-
 struct session *session_find(struct shard *shard, const struct sm_id *id)
 {
-	struct cds_lfht_iter iter;
-	struct cds_lfht_node *node;
+	const struct index_slot *at = NULL;
+	struct session *s;
 
-	cds_lfht_lookup(shard->sessions, id->random[0], match_session, id, &iter);
-	node = cds_lfht_iter_get_node(&iter);
-	return node ? caa_container_of(node, struct session, node) : NULL;
+	while ((s = index_next(&shard->own_sessions, id->random[0], &at)))
+		if (sm_id_same(&s->id, id)) /* every bit is compared, whatever the first ones say */
+			break;
+	return s;
 }
 
 bool peer_is(const struct peer *peer, struct span name, const struct outbox *link)
@@ -91,7 +84,7 @@ static struct session *session_new(struct shard *shard, struct user *u, const st
 	struct peer *peer = peer_of(shard, packet_slice(p, p->route.from), p->link);
 	struct session *s = peer ? calloc(1, sizeof(*s) + p->to.len + c2s.n) : NULL;
 
-	if (!s || !sm_id_new(&s->id, hash_tag(u->view.hash))) {
+	if (!s || !sm_id_new(&s->id, hash_tag(u->view.hash)) || !index_add(&shard->own_sessions, s->id.random[0], s)) {
 		free(s);
 		return NULL;
 	}
@@ -159,6 +152,7 @@ void session_end(struct shard *shard, struct session *s)
 	if (!u->sessions)
 		log_notice("user unloaded jid=" SPAN_FMT, (int)u->view.bare_len, u->view.bare);
 	cds_lfht_del(shard->sessions, &s->node);
+	index_remove(&shard->own_sessions, s->id.random[0], s);
 	rcu_after(&s->rcu, free_after_grace);
 }
 
@@ -166,6 +160,7 @@ void session_drop(struct shard *shard, struct session *s)
 {
 	s->user->sessions = s->next;
 	cds_lfht_del(shard->sessions, &s->node);
+	index_remove(&shard->own_sessions, s->id.random[0], s);
 	rcu_after(&s->rcu, free_after_grace);
 }
 

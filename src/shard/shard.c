@@ -16,8 +16,17 @@ static void on_batch(struct shard *shard, struct letter *l)
 {
 	struct batch *b = (struct batch *)l;
 
-	for (struct packet *p = batch_first(b); p; p = batch_next(b, p))
-		dispatch(shard, p);
+	struct packet *ahead[BURST_MAX], *p = batch_first(b);
+
+	while (p) {
+		uint32_t n = 0;
+
+		for (; p && n < BURST_MAX; p = batch_next(b, p))
+			ahead[n++] = p;
+		burst_prefetch(shard, ahead, n);
+		for (uint32_t i = 0; i < n; i++)
+			dispatch(shard, ahead[i]);
+	}
 	batch_free(&b);
 }
 
@@ -392,6 +401,8 @@ static void shard_free(struct shard *shard)
 	buf_free(&shard->wire);
 	buf_free(&shard->render);
 	buf_free(&shard->fresh_id);
+	index_fini(&shard->own_users);
+	index_fini(&shard->own_sessions);
 	free(shard->parks);
 	free(shard->park_next);
 	free(shard->park_gen);

@@ -8,12 +8,14 @@
 #include <assert.h>
 #include <pthread.h>
 
+#include "shard/index.h"
 #include "shardsm/module.h"
 #include "shardsm/names.h"
 #include "shardsm/outbox.h"
 #include "shardsm/server.h"
 
 #define MODULES_MAX 48 /* of one chain */
+#define BURST_MAX 16u /* packets whose look-ups are fetched together: what they touch fits the nearest cache */
 #define SCRATCHES 4
 
 struct chain_list {
@@ -73,7 +75,8 @@ struct shard {
 	struct mailbox box;
 	char name[24];
 	/* mutates */
-	struct cds_lfht *users, *sessions;
+	struct cds_lfht *users, *sessions; /* published */
+	struct index own_users, own_sessions; /* the same, for this thread */
 	struct dispatch_tray tray;
 	struct out_tray *out;
 	struct route_scanner scanner; /* for stanzas of our own that go to another user */
@@ -123,6 +126,7 @@ void control_ended(struct shard *shard, struct session *s, const char *action);
 
 /* user.c */
 struct user *user_find(struct shard *shard, struct span bare, uint64_t hash);
+void burst_prefetch(struct shard *shard, struct packet *const *p, uint32_t n); /* what dispatch() is about to look up */
 bool user_online_any(struct server *server, struct span bare); /* any thread that is registered with RCU */
 /* The user with those parts loaded and nobody in front; else NULL and the packet waits (or was answered with an error). */
 struct user *user_for(struct shard *shard, const struct jid *jid, unsigned parts, struct packet *p);

@@ -29,7 +29,13 @@ static struct user_view *view_find_rcu(struct cds_lfht *table, struct span bare,
 
 struct user *user_find(struct shard *shard, struct span bare, uint64_t hash)
 {
-	return (struct user *)view_find_rcu(shard->users, bare, hash);
+	const struct index_slot *at = NULL;
+	struct user *u;
+
+	while ((u = index_next(&shard->own_users, hash, &at)))
+		if (span_eq(span_of(u->view.bare, u->view.bare_len), bare))
+			break;
+	return u;
 }
 
 bool user_online_any(struct server *server, struct span bare)
@@ -50,8 +56,10 @@ static struct user *user_new(struct shard *shard, const struct jid *jid, uint64_
 {
 	struct user *u = calloc(1, sizeof(*u) + jid->bare_len);
 
-	if (!u)
+	if (!u || !index_add(&shard->own_users, hash, u)) {
+		free(u);
 		return NULL;
+	}
 	memcpy(u->text, jid->s, jid->bare_len);
 	u->view.bare = u->text;
 	u->view.bare_len = jid->bare_len;
@@ -100,6 +108,7 @@ void user_forget(struct user *u)
 static void user_retire(struct user *u)
 {
 	cds_lfht_del(u->owner->users, &u->view.node);
+	index_remove(&u->owner->own_users, u->view.hash, u);
 	user_forget(u);
 	tsan_release(&u->view);
 	rcu_after(&u->view.rcu, free_after_grace);
@@ -319,9 +328,10 @@ void user_loaded(struct shard *shard, struct parked *park, const struct store_re
 struct user *user_for(struct shard *shard, const struct jid *jid, unsigned parts, struct packet *p)
 {
 	struct span bare = jid_bare(jid);
-	uint64_t hash = hash_bytes(bare);
+	uint64_t hash = p->hash && span_eq(bare, jid_bare(&p->to)) ? p->hash : hash_bytes(bare);
 	struct user *u = user_find(shard, bare, hash);
 
+	assert(hash == hash_bytes(bare));
 	if (u && !u->parked && (u->draining || !u->first) && (u->parts & parts) == parts)
 		return u;
 	if (!u && !(u = user_new(shard, jid, hash))) {
