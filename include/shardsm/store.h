@@ -6,6 +6,8 @@
  * Order: writes take effect in the order submitted, from every thread. A read sees every write that was answered before it was submitted; with
  * STORE_AFTER_WRITES it sees every write submitted before it.
  * Durability: a write is answered after the commit of the group that it is in. A request is atomic: all of its statements or none.
+ * Where the config keeps kinds of data in different databases, that holds in each of them: a request that needs several and
+ * fails may have happened in one of them.
  * The tables and encodings are jabberd2 2.7.0's.
  */
 #ifndef SHARDSM_STORE_H
@@ -67,8 +69,9 @@ static inline struct value value_null(void) { return (struct value){ 0 }; }
 
 enum store_status {
 	STORE_OK,
-	STORE_FAILED, /* the database said no: error says why; nothing of the request happened */
-	STORE_FULL,   /* disk full, locked by another process for too long, or the queue is full: try again later */
+	STORE_FAILED, /* the database said no: error says why; nothing of the request happened. The exception: a database server whose
+	               * connection broke at the commit and that cannot say what became of it; error says "stored or not" */
+	STORE_FULL,   /* disk full, locked by another process or away for too long, or the queue is full: try again later */
 };
 
 struct store;
