@@ -382,6 +382,12 @@ def refuse_more(bench):
     trial.finish()
 
 
+def ends_well(bench):
+    """After all that it stops as it should; with a sanitizer, without a leak."""
+    status = bench.process.stop()
+    assert status == 0, 'exit status %d:\n%s' % (status, bench.process.tail(40))
+
+
 def respell(bench, request, scope):
     """Each spelling gets the answer that the plain one gets, and does what that does."""
     payload = parse(bench.fill(request.xml))
@@ -436,6 +442,7 @@ def main():
                     tried += trial.tried
         if not words:
             report.case('further requests that are refused', refuse_more, bench)
+        report.case('nothing is left behind', ends_well, bench)
         bench.hub.close()
     print('# %d mistakes' % tried)
     return report.finish()
