@@ -143,6 +143,14 @@ def check_options():
         check('options of %s that %s does not explain' % (source, page), missing if options else ['none found'])
 
 
+def check_scenarios():
+    names = [re.search(r'struct scenario scenario_\w+ = \{\s*(?:\.name = )?"([^"]+)"', read('bench/' + f)).group(1)
+             for f in sorted(os.listdir(os.path.join(ROOT, 'bench'))) if re.match(r'scenario_\w+\.c$', f)]
+    manual = read('doc/shardsm-bench.1')
+    check('scenarios that shardsm-bench(1) does not explain',
+          [n for n in names if not re.search(r'^\.Cm %s\b' % n, manual, flags=re.M)] if names else ['none found'])
+
+
 def main():
     page = read('doc/shardsm.xml.5')
     check_pages()
@@ -150,6 +158,7 @@ def main():
     check_modules(page)
     check_chains(page)
     check_options()
+    check_scenarios()
     print('# %d passed, %d failed' % (passed, failed))
     return 1 if failed else 0
 
