@@ -100,6 +100,7 @@ bool chains_read(struct server *server)
 	query_limit_read(server->set.config);
 	if (!aci_read(server->set.config))
 		return false;
+	server->everybody = !in_any_chain(server, module_named(SPAN("active")));
 	if (server->chains[CHAIN_IN_SESS].n == 0)
 		log_warning("%s: <modules> has no in-sess chain: clients will get no answers", config_path(server->set.config));
 	for (const struct module *const *m = modules_all; *m; m++)

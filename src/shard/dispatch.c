@@ -144,11 +144,11 @@ static void answer(struct event *ev, const char *type, struct span attrs, struct
 
 		st.from = p->to.s ? &p->to : NULL;
 		st.to = &me;
-		send_to_session(ev->shard, ev->session, &st);
+		send_answer(ev->shard, ev->session, &st);
 	} else if (p->from.s && p->stage == STAGE_DELIVER) {
 		st.from = &p->to;
 		st.to = &p->from;
-		send_stanza(ev->shard, &st);
+		send_answer(ev->shard, NULL, &st);
 	}
 }
 
@@ -238,15 +238,29 @@ void deliver_to_server(struct event *ev)
 		reply_error(ev);
 }
 
+/* RFC 6120 section 8.2.3: an IQ is a get, a set, a result or an error. True: it is none, and the event's condition says so. */
+static bool iq_of_no_type(struct event *ev)
+{
+	struct span type = packet_slice(ev->packet, ev->packet->route.stanza_type);
+
+	if (!event_is(ev, PL_IQ) || (ev->type != ST_NONE && ev->type != ST_UNKNOWN))
+		return false;
+	if (ev->type == ST_NONE)
+		log_limited(LOG_LEVEL_ERROR, "dropping iq without type");
+	else
+		log_limited(LOG_LEVEL_ERROR, "dropping iq with bad type \"" SPAN_FMT "\"", SPAN_ARG(type));
+	ev->condition = SE_BAD_REQUEST;
+	return true;
+}
+
 /* A stanza for an account or a session of ours, or for the server itself. */
 static void deliver_here(struct shard *shard, struct packet *p)
 {
 	struct event ev;
 
 	event_init(&ev, shard, p);
-	if (p->route.payload == PL_IQ && (ev.type == ST_NONE || ev.type == ST_UNKNOWN)) {
-		log_limited(LOG_LEVEL_ERROR, ev.type == ST_NONE ? "dropping iq without type" : "dropping iq with bad type \"" SPAN_FMT "\"",
-			SPAN_ARG(packet_slice(p, p->route.stanza_type)));
+	if (iq_of_no_type(&ev)) {
+		reply_error(&ev);
 		return;
 	}
 	if (p->to.node_len) {
@@ -373,11 +387,6 @@ static void from_client(struct shard *shard, struct packet *p)
 	event_init(&ev, shard, p);
 	ev.user = u;
 	ev.session = s;
-	if (p->route.payload == PL_IQ && (ev.type == ST_NONE || ev.type == ST_UNKNOWN)) {
-		log_limited(LOG_LEVEL_ERROR, ev.type == ST_NONE ? "dropping iq without type" : "dropping iq with bad type \"" SPAN_FMT "\"",
-			SPAN_ARG(packet_slice(p, p->route.stanza_type)));
-		return;
-	}
 	ev.chain = CHAIN_IN_SESS;
 	if (ev.type == ST_SET && span_is(packet_slice(p, p->route.child_ns), NS_SESSION_IQ)) {
 		p->to.s = NULL;
@@ -387,6 +396,8 @@ static void from_client(struct shard *shard, struct packet *p)
 	shard->now = &ev;
 	if (!address(&ev, buf))
 		event_finish(&ev, event_error(&ev, SE_JID_MALFORMED));
+	else if (iq_of_no_type(&ev))
+		event_finish(&ev, V_ERROR);
 	else if (query_over_limit(&ev))
 		event_fini(&ev);
 	else

@@ -253,10 +253,9 @@ static bool may_leave(struct shard *shard, const struct packet *p)
 		passes(shard, p, CHAIN_OUT_ROUTER, u, jid_has_resource(&p->from) ? user_session(u, jid_resource(&p->from)) : now->session);
 }
 
-/* A stanza of ours as a packet: rendered, then read by the same scanner as everything else, which checks it on the way. */
-bool packet_of_stanza(struct shard *shard, const struct stanza *st, struct packet *out)
+/* A stanza of ours as a packet: rendered into b, then read by the same scanner as everything else, which checks it on the way. */
+static bool render(struct shard *shard, struct buf *b, const struct stanza *st, struct packet *out)
 {
-	struct buf *b = &shard->render;
 	size_t used;
 
 	buf_clear(b);
@@ -293,6 +292,24 @@ bool packet_of_stanza(struct shard *shard, const struct stanza *st, struct packe
 	if (st->to)
 		out->to = *st->to;
 	return true;
+}
+
+bool packet_of_stanza(struct shard *shard, const struct stanza *st, struct packet *out)
+{
+	return render(shard, &shard->render, st, out);
+}
+
+/* An answer may be to a stanza of ours that is still in hand, and in the render buffer: it has a buffer of its own. It is never answered itself. */
+void send_answer(struct shard *shard, struct session *s, const struct stanza *st)
+{
+	struct packet p;
+
+	if (!render(shard, &shard->reply, st, &p))
+		log_limited(LOG_LEVEL_ERROR, "%s: an answer could not be sent (out of memory)", shard->name);
+	else if (!s)
+		pass_on(shard, &p);
+	else if (session_hears(shard, s, &p))
+		emit_to_session(shard, s, &p, st->to);
 }
 
 void send_stanza(struct shard *shard, const struct stanza *st)

@@ -252,6 +252,7 @@ static bool shard_init(struct shard *shard, struct server *server, uint32_t i)
 		buf_init(&shard->scratch[k]);
 	buf_init(&shard->wire);
 	buf_init(&shard->render);
+	buf_init(&shard->reply);
 	buf_init(&shard->fresh_id);
 	shard->users = cds_lfht_new_flavor(TABLE_FIRST, TABLE_FIRST, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING,
 		&urcu_qsbr_flavor, NULL);
@@ -400,6 +401,7 @@ static void shard_free(struct shard *shard)
 		buf_free(&shard->scratch[k]);
 	buf_free(&shard->wire);
 	buf_free(&shard->render);
+	buf_free(&shard->reply);
 	buf_free(&shard->fresh_id);
 	index_fini(&shard->own_users);
 	index_fini(&shard->own_sessions);

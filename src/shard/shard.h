@@ -29,6 +29,7 @@ struct server {
 	struct shard **shards;
 	struct mailbox **boxes;
 	int64_t started;
+	bool everybody; /* the module active is in no chain: whoever c2s lets in has an account (anonymous logins) */
 	char os[64];
 };
 
@@ -88,7 +89,7 @@ struct shard {
 	_Atomic uint64_t turns;       /* bursts worked off; as above */
 	struct user *blocked;         /* users with somebody waiting */
 	const struct event *now;      /* whose chain runs: what is sent may be that user's. NULL: nobody's */
-	struct buf scratch[SCRATCHES], wire, render, fresh_id;
+	struct buf scratch[SCRATCHES], wire, render, reply, fresh_id;
 	uint64_t fresh;
 	struct throttled throttled[THROTTLED_MAX];
 	bool leaving;
@@ -167,6 +168,7 @@ bool emit_route(struct shard *shard, struct outbox *ob, struct span route); /* a
 bool emit_to_link(struct shard *shard, struct outbox *ob, const struct packet *p);
 /* Do the privacy lists of the session's user let it hear this packet? False: it is dropped. */
 bool session_hears(struct shard *shard, struct session *s, const struct packet *p);
+void send_answer(struct shard *shard, struct session *s, const struct stanza *st); /* s NULL: by st->to */
 bool packet_of_stanza(struct shard *shard, const struct stanza *st, struct packet *out);
 bool shard_scanner_ready(struct shard *shard); /* shard.c: puts the scanner behind a stream header */
 

@@ -312,6 +312,7 @@ void user_loaded(struct shard *shard, struct parked *park, const struct store_re
 
 	if (ok) {
 		u->parts |= more ? 0 : park->parts;
+		u->exists |= shard->server->everybody;
 		return;
 	}
 	log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": could not be loaded (%s)", (int)u->view.bare_len, u->view.bare,

@@ -281,6 +281,13 @@ def roster_is(case, user, items, new=False):
     case.play(('user %s\n' % user if new else '') + 'session %s/x\n' % user + GET % {'u': user, 'items': items})
 
 
+def written(case, user):
+    """Everything that was on its way to the database is there: writes keep their order, and this one is acknowledged."""
+    case.play("session %s/w\n"
+              "%s/w > <iq type='set' id='w1'><query xmlns='jabber:iq:private'><w xmlns='urn:test:written'/></query></iq>\n"
+              "%s/w < <iq type='result' id='w1' from='{opt}' to='{opt}'/>\n" % (user, user, user))
+
+
 TEMPLATE = """<?xml version='1.0'?>
 <!-- for new users <item jid='comment@x.test'/>
 -->
@@ -376,12 +383,14 @@ def publish_checks():
         roster_is(case, 'alice', BOSS + far)
         case.sql("DELETE FROM \"active\" WHERE \"collection-owner\" = 'boss@t.test'")
         roster_is(case, 'alice', far)
+        written(case, 'alice')
         groups = case.sql('SELECT "jid" FROM "roster-groups" WHERE "collection-owner" = \'alice@t.test\'')
         assert groups == [('far@else.test',)], groups
     with Case(extra.replace('<publish>', '<publish><force-create-contacts/>')) as case:
         case.play('user alice\n')
         case.sql(published('', 'boss@t.test', 'Office', 'Boss') + published('', 'far@else.test', 'Office', None, 0, 1))
         roster_is(case, 'alice', BOSS + far)
+        written(case, 'alice')
         accounts = case.sql('SELECT "collection-owner" FROM "active" ORDER BY 1')
         assert accounts == [('alice@t.test',), ('boss@t.test',)], accounts
     with Case('<user><template><publish><check-remove-domain/></publish></template></user>') as case:

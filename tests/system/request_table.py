@@ -103,7 +103,7 @@ ROWS = (
     ('*', 'stanza', 'another in front', (BAD, UNAVAILABLE), 'RFC 6120 8.2.3; or 8.4 for the one in front'),
     ('*', 'stanza', 'no id', (OK, BAD), 'RFC 6120 8.2.3: the id is required; what lacks it may be answered all the same'),
     ('*', 'stanza', 'empty id', (OK, BAD), 'RFC 6120 8.1.3'),
-    ('*', 'stanza', '* type', (BAD, SILENCE), 'RFC 6120 8.2.3: what is no type must be answered with bad-request; jabberd2 logs it instead'),
+    ('*', 'stanza', '* type', (BAD,), 'RFC 6120 8.2.3: what is no type must be answered with bad-request'),
     ('*', 'stanza', 'result', (SILENCE,), 'RFC 6120 8.2.3: a result is never answered'),
     ('*', 'stanza', 'error', (SILENCE,), 'RFC 6120 8.2.3: an error is never answered'),
     ('*', 'stanza', 'spoofed from', (OK,), "RFC 6120 8.1.2.1: the server puts the session's JID in its place"),
