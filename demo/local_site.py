@@ -25,15 +25,16 @@ STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 CHAINS = {
     "sess-start": "status",
     "sess-end": "status iq-last",
-    "in-sess": "validate status roster iq-ping disco offline presence deliver",
-    "in-router": "session validate presence",
-    "pkt-sm": "iq-last iq-ping iq-time iq-version disco status presence",
-    "pkt-user": "roster presence disco deliver offline iq-last",
+    "in-sess": "validate status privacy roster vacation iq-vcard iq-ping iq-private disco amp offline announce presence deliver",
+    "in-router": "session validate presence privacy",
+    "out-router": "privacy",
+    "pkt-sm": "iq-last iq-ping iq-time iq-version amp disco announce help echo status presence",
+    "pkt-user": "roster presence disco iq-vcard amp deliver vacation offline iq-last",
     "pkt-router": "session disco",
-    "user-load": "active roster",
-    "user-create": "active",
-    "user-delete": "active offline roster status iq-last",
-    "disco-extend": "iq-version",
+    "user-load": "active roster roster-publish privacy vacation",
+    "user-create": "active template-roster",
+    "user-delete": "active announce offline privacy roster vacation status iq-last iq-private iq-vcard",
+    "disco-extend": "iq-version help",
 }
 
 SM_XML = """<?xml version='1.0'?>

@@ -170,6 +170,10 @@ void stored_write(struct buf *out, const struct event *ev, struct span first_chi
 bool stored_to_session(struct session *s, struct span row);
 /* A row's presence again, as unavailable; an empty or unreadable row: without content. */
 void stored_unavailable(struct shard *shard, struct span row, const struct jid *from, const struct jid *to);
+/* What is kept of a request for a subscription besides its content: id and language, raw, appended to out. */
+void request_attrs(struct buf *out, const struct packet *p);
+/* A row that is a request for a subscription: who asks (prepared, in from), and what is kept of it. False: it is something else. */
+bool stored_request(struct shard *shard, struct span row, struct jid *who, char *from, struct buf *attrs, struct buf *content) MUST_USE;
 /* The content of a row's stanza, raw XML, appended to out. False: the row is not a stanza. */
 bool stored_content(struct shard *shard, struct span row, struct buf *out);
 /* A row's stanza as a tree, to be freed; *stanza: its message, presence or iq. NULL: the row is not a stanza, or no memory. */

@@ -52,8 +52,8 @@ static inline struct span item_name(const struct roster_item *i) { return span_o
 struct pending {
 	struct pending *next;
 	uint16_t jid_len;
-	uint32_t xml_len;
-	char text[]; /* the asker's bare JID, then the request's content (raw XML) */
+	uint32_t attrs_len, xml_len;
+	char text[]; /* the asker's bare JID, the request's id and language (" id='x'", raw), its content (raw XML) */
 };
 
 /* What clients that asked for it know their roster by; see module/roster_version.c. */
@@ -163,7 +163,7 @@ struct pending *roster_pending(const struct user *u, struct span bare);
 /* Puts an item in place of the one with its JID. Takes it. False: no memory, the item is freed, the roster unchanged. */
 bool roster_put(struct user *u, struct roster_item **item) MUST_USE;
 void roster_remove(struct user *u, struct span jid);
-bool roster_pending_put(struct user *u, struct span bare, struct span xml) MUST_USE;
+bool roster_pending_put(struct user *u, struct span bare, struct span attrs, struct span xml) MUST_USE;
 void roster_pending_remove(struct user *u, struct span bare);
 
 struct item_fields {

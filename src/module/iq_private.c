@@ -147,9 +147,13 @@ static enum verdict on_committed(struct event *ev, struct store_req *answer)
 static enum verdict set(struct event *ev, struct span ns)
 {
 	struct buf *row = scratch(ev->shard, 0);
+	struct jid from = ev->packet->from;
 	struct store_req *req;
 
+	/* COMPAT: jabberd2's sm gives the row back as it stands, and the client wrote no sender. */
+	ev->packet->from.s = NULL;
 	stored_write(row, ev, (struct span){ 0 });
+	ev->packet->from = from;
 	if (row->failed)
 		return event_error(ev, SE_RESOURCE_CONSTRAINT);
 	req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));

@@ -180,6 +180,30 @@ static void on_written(struct shard *shard, struct user *u, bool written, uint64
 
 static enum verdict ask_page(struct event *ev);
 
+/* COMPAT: jabberd2's sm keeps a request for a subscription in the queue, and forgets it once it was delivered. Here it waits with the
+ * others until it is answered. True: it was one, and is delivered with them when the session is greeted. */
+static bool take_request(struct event *ev, struct span row)
+{
+	struct buf *attrs = scratch(ev->shard, 0), *content = scratch(ev->shard, 1);
+	struct user *u = ev->user;
+	const struct roster_item *item;
+	struct store_req *rows;
+	char from[JID_MAX + 1];
+	struct jid who;
+
+	if (!stored_request(ev->shard, row, &who, from, attrs, content))
+		return false;
+	item = roster_find(u, jid_bare(&who));
+	if (item && item->from)
+		return true; /* granted already */
+	rows = event_rows(ev);
+	if (!rows || !roster_pending_put(u, jid_bare(&who), buf_span(attrs), buf_span(content)))
+		return false; /* no memory: at least it is delivered */
+	store_delete(rows, T_PENDING, PENDING_JID, value_text(jid_bare(&who)));
+	store_put(rows, T_PENDING, (struct value[]){ [PENDING_JID] = value_text(jid_bare(&who)), [PENDING_XML] = value_text(row) });
+	return !ev->session->greeted;
+}
+
 static enum verdict on_page(struct event *ev, struct store_req *answer)
 {
 	uint32_t n = store_status(answer) == STORE_OK ? store_rows(answer, 0) : 0;
@@ -193,7 +217,7 @@ static enum verdict on_page(struct event *ev, struct store_req *answer)
 		struct span row = store_value(answer, 0, i, QUEUE_XML).s;
 
 		/* A row that is no stanza any more is dropped with the others: it would come again and again. */
-		if (!stored_stale(ev, row) && !stored_to_session(ev->session, row))
+		if (!take_request(ev, row) && !stored_stale(ev, row) && !stored_to_session(ev->session, row))
 			log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": row %lld of its queue is not a stanza and is dropped",
 				SPAN_ARG(store_req_owner(answer)), (long long)store_sequence(answer, 0, i));
 		last = store_sequence(answer, 0, i);

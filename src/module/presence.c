@@ -25,7 +25,8 @@ static void greet(struct event *ev)
 		if (!jid_split(&to, span_of(p->text, p->jid_len)))
 			continue;
 		send_to_session(ev->shard, s, &(struct stanza){ .tag = "presence", .type = "subscribe",
-			.content = span_of(p->text + p->jid_len, p->xml_len), .from = &to, .to = &bare });
+			.attrs = span_of(p->text + p->jid_len, p->attrs_len),
+			.content = span_of(p->text + p->jid_len + p->attrs_len, p->xml_len), .from = &to, .to = &bare });
 	}
 }
 

@@ -140,7 +140,7 @@ static void show(struct event *ev, struct session *s, struct turn t)
 	for (uint32_t i = 0; session_available(s) && i < r->n; i++)
 		if (r->items[i]->from && jid_split(&to, item_jid(r->items[i])) && turns_off(ev->user, back, &to) &&
 			presence_worth_sending(ev->shard, &to))
-			presence_send(s, &to, false);
+			presence_send(s, &to, true);
 }
 
 static void tell_contacts(struct event *ev, const struct privacy *old, const struct privacy *next,

@@ -93,20 +93,21 @@ static bool load_item(struct user *u, const struct store_req *req, int first, ui
 
 static bool load_pending(struct user *u, const struct store_req *req, int stmt)
 {
-	struct buf content;
+	struct buf attrs, content;
 	bool ok = true;
 
+	buf_init(&attrs);
 	buf_init(&content);
 	for (uint32_t i = 0; ok && i < store_rows(req, stmt); i++) {
-		char buf[JID_MAX + 1];
-		struct jid jid;
+		char from[JID_MAX + 1];
+		struct jid who;
 
+		buf_clear(&attrs);
 		buf_clear(&content);
-		if (!jid_prep(&jid, store_value(req, stmt, i, PENDING_JID).s, buf) ||
-			!stored_content(u->owner, store_value(req, stmt, i, PENDING_XML).s, &content))
-			continue;
-		ok = roster_pending_put(u, jid_bare(&jid), buf_span(&content));
+		if (stored_request(u->owner, store_value(req, stmt, i, PENDING_XML).s, &who, from, &attrs, &content))
+			ok = roster_pending_put(u, jid_bare(&who), buf_span(&attrs), buf_span(&content));
 	}
+	buf_free(&attrs);
 	buf_free(&content);
 	return ok;
 }

@@ -106,12 +106,14 @@ static bool apply(struct event *ev, const struct jid *contact, const struct chan
 	bool ok = true;
 
 	if (change->before.pending != change->step.next.pending) {
-		struct buf *content = scratch(ev->shard, 1);
+		struct buf *attrs = scratch(ev->shard, 0), *content = scratch(ev->shard, 1);
 
-		if (change->step.next.pending)
-			ok = event_content(ev, content) && roster_pending_put(u, jid_bare(contact), buf_span(content));
-		else
+		request_attrs(attrs, ev->packet);
+		if (!change->step.next.pending)
 			roster_pending_remove(u, jid_bare(contact));
+		else
+			ok = !attrs->failed && event_content(ev, content) &&
+				roster_pending_put(u, jid_bare(contact), buf_span(attrs), buf_span(content));
 	}
 	if (change->step.push) {
 		struct roster_item *item = changed_item(u, jid_bare(contact), change->step.next);

@@ -316,7 +316,7 @@ static void bounced(struct shard *shard, struct packet *p)
 
 static void from_network(struct shard *shard, struct packet *p)
 {
-	if (p->route.payload > PL_IQ || p->route.payload == PL_NONE)
+	if (p->route.payload > PL_CLIENT || p->route.payload == PL_NONE)
 		return;
 	if (p->flags & PACKET_BOUNCED) {
 		bounced(shard, p);

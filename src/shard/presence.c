@@ -49,7 +49,7 @@ void presence_send_all(struct user *u, const struct jid *to)
 {
 	for (struct session *s = u->sessions; s; s = s->next)
 		if (session_available(s) && !s->fake)
-			presence_send(s, to, false);
+			presence_send(s, to, true); /* it is not from now */
 }
 
 void presence_send_unavailable_all(struct user *u, const struct jid *to)

@@ -166,17 +166,20 @@ struct pending *roster_pending(const struct user *u, struct span bare)
 	return *pending_at((struct user *)(uintptr_t)u, bare);
 }
 
-bool roster_pending_put(struct user *u, struct span bare, struct span xml)
+bool roster_pending_put(struct user *u, struct span bare, struct span attrs, struct span xml)
 {
-	struct pending *p = malloc(sizeof(*p) + bare.n + xml.n);
+	struct pending *p = malloc(sizeof(*p) + bare.n + attrs.n + xml.n);
+	const struct span parts[] = { bare, attrs, xml };
+	char *at;
 
 	if (!p)
 		return false;
 	roster_pending_remove(u, bare);
-	*p = (struct pending){ .jid_len = (uint16_t)bare.n, .xml_len = xml.n };
-	memcpy(p->text, bare.p, bare.n);
-	if (xml.n)
-		memcpy(p->text + bare.n, xml.p, xml.n);
+	*p = (struct pending){ .jid_len = (uint16_t)bare.n, .attrs_len = attrs.n, .xml_len = xml.n };
+	at = p->text;
+	for (int i = 0; i < 3; at += parts[i++].n)
+		if (parts[i].n)
+			memcpy(at, parts[i].p, parts[i].n);
 	*pending_at(u, bare) = p; /* the end of the list: it is not in it any more */
 	return true;
 }

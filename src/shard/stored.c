@@ -170,3 +170,35 @@ void stored_unavailable(struct shard *shard, struct span row, const struct jid *
 	send_stanza(shard, &(struct stanza){ .tag = "presence", .type = "unavailable", .content = buf_span(content), .from = from,
 		.to = to });
 }
+
+void request_attrs(struct buf *out, const struct packet *p)
+{
+	for (int i = 0; i < p->route.nattrs; i++) {
+		const struct route_attr *a = &p->route.attrs[i];
+		struct span name = packet_slice(p, a->name);
+
+		if (!span_is(name, "id") && !span_is(name, "xml:lang"))
+			continue;
+		buf_str(out, " ");
+		buf_put(out, name);
+		buf_fmt(out, "=%c", a->quote);
+		buf_put(out, packet_slice(p, a->value));
+		buf_put(out, span_of(&a->quote, 1));
+	}
+}
+
+bool stored_request(struct shard *shard, struct span row, struct jid *who, char *from, struct buf *attrs, struct buf *content)
+{
+	char to[JID_MAX + 1];
+	struct packet p;
+
+	if (!stored_read(shard, row, &p, from, to) || p.route.payload != PL_PRESENCE || !p.from.s ||
+		!span_is(packet_slice(&p, p.route.stanza_type), "subscribe"))
+		return false;
+	request_attrs(attrs, &p);
+	/* The prepared JID may still lie in the buffer that the row was read into. */
+	memmove(from, p.from.s, p.from.bare_len);
+	*who = jid_to_bare(&p.from);
+	who->s = from;
+	return !attrs->failed && stored_content(shard, row, content);
+}
