@@ -6,6 +6,7 @@
 #ifndef SHARDSM_PACKET_H
 #define SHARDSM_PACKET_H
 
+#include "shardsm/buf.h"
 #include "shardsm/jid.h"
 #include "shardsm/mailbox.h"
 #include "shardsm/route.h"
@@ -35,6 +36,9 @@ struct packet {
 };
 
 static inline struct span packet_slice(const struct packet *p, struct slice s) { return slice_of(p->frame, s); }
+
+/* One pass-through attribute as it came, " name='value'". */
+void packet_put_attr(struct buf *out, const struct packet *p, const struct route_attr *a);
 
 /* A run of packets for one thread. */
 struct batch {

@@ -157,3 +157,13 @@ void packet_drop(struct packet **kept)
 	free(*kept);
 	*kept = NULL;
 }
+
+void packet_put_attr(struct buf *out, const struct packet *p, const struct route_attr *a)
+{
+	buf_str(out, " ");
+	buf_put(out, packet_slice(p, a->name));
+	buf_str(out, "=");
+	buf_put(out, span_of(&a->quote, 1));
+	buf_put(out, packet_slice(p, a->value));
+	buf_put(out, span_of(&a->quote, 1));
+}

@@ -49,18 +49,9 @@ static enum verdict unavailable(struct event *ev)
 	struct buf *attrs = scratch(ev->shard, 0);
 	const struct packet *p = ev->packet;
 
-	for (int i = 0; i < p->route.nattrs; i++) {
-		struct span name = packet_slice(p, p->route.attrs[i].name);
-
-		if (span_is(name, "type"))
-			continue;
-		buf_str(attrs, " ");
-		buf_put(attrs, name);
-		buf_str(attrs, "=");
-		buf_put(attrs, span_of(&p->route.attrs[i].quote, 1));
-		buf_put(attrs, packet_slice(p, p->route.attrs[i].value));
-		buf_put(attrs, span_of(&p->route.attrs[i].quote, 1));
-	}
+	for (int i = 0; i < p->route.nattrs; i++)
+		if (!span_is(packet_slice(p, p->route.attrs[i].name), "type"))
+			packet_put_attr(attrs, p, &p->route.attrs[i]);
 	presence_leave(ev->session, attrs->failed ? (struct span){ 0 } : buf_span(attrs), packet_slice(p, p->route.content));
 	return V_HANDLED;
 }

@@ -113,14 +113,8 @@ static void put_declarations(struct buf *b, const struct packet *p)
 		const struct route_attr *a = &p->route.attrs[i];
 		struct span name = packet_slice(p, a->name);
 
-		if (name.n < 7 || memcmp(name.p, "xmlns:", 6) != 0)
-			continue;
-		buf_str(b, " ");
-		buf_put(b, name);
-		buf_str(b, "=");
-		buf_put(b, span_of(&a->quote, 1));
-		buf_put(b, packet_slice(p, a->value));
-		buf_put(b, span_of(&a->quote, 1));
+		if (name.n > 6 && memcmp(name.p, "xmlns:", 6) == 0)
+			packet_put_attr(b, p, a);
 	}
 	if (p->route.flags & ROUTE_SESSION_PREFIX) {
 		buf_str(b, " xmlns:");

@@ -139,11 +139,7 @@ static void keep_attrs(struct buf *out, const struct packet *p)
 
 		if (span_is(name, "type") || span_is(name, "id"))
 			continue;
-		buf_str(out, " ");
-		buf_put(out, name);
-		buf_fmt(out, "=%c", a->quote);
-		buf_put(out, packet_slice(p, a->value));
-		buf_put(out, span_of(&a->quote, 1));
+		packet_put_attr(out, p, a);
 	}
 }
 

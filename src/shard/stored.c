@@ -25,16 +25,8 @@ void stored_write(struct buf *out, const struct event *ev, struct span first_chi
 		buf_put(out, packet_slice(p, p->route.session_prefix));
 		buf_str(out, "='" NS_SESSION "'");
 	}
-	for (int i = 0; i < p->route.nattrs; i++) {
-		const struct route_attr *a = &p->route.attrs[i];
-
-		buf_str(out, " ");
-		buf_put(out, packet_slice(p, a->name));
-		buf_str(out, "=");
-		buf_put(out, span_of(&a->quote, 1));
-		buf_put(out, packet_slice(p, a->value));
-		buf_put(out, span_of(&a->quote, 1));
-	}
+	for (int i = 0; i < p->route.nattrs; i++)
+		packet_put_attr(out, p, &p->route.attrs[i]);
 	if (p->from.s)
 		buf_attr(out, "from", jid_full(&p->from));
 	if (p->to.s)
@@ -177,13 +169,8 @@ void request_attrs(struct buf *out, const struct packet *p)
 		const struct route_attr *a = &p->route.attrs[i];
 		struct span name = packet_slice(p, a->name);
 
-		if (!span_is(name, "id") && !span_is(name, "xml:lang"))
-			continue;
-		buf_str(out, " ");
-		buf_put(out, name);
-		buf_fmt(out, "=%c", a->quote);
-		buf_put(out, packet_slice(p, a->value));
-		buf_put(out, span_of(&a->quote, 1));
+		if (span_is(name, "id") || span_is(name, "xml:lang"))
+			packet_put_attr(out, p, a);
 	}
 }
 
