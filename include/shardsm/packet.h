@@ -20,8 +20,6 @@ enum packet_stage {
 
 enum packet_flags {
 	PACKET_BOUNCED = 1, /* came back with a routing error: never answered with an error */
-	PACKET_BARE_FROM = 2,
-	PACKET_MARK = 4,    /* free for the shard */
 };
 
 struct packet {
