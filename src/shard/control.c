@@ -128,6 +128,19 @@ static void account_created(struct user *u)
 	u->parts = PART_ACCOUNT; /* the rest is loaded: a module may have given it a roster */
 }
 
+/* Does the request name an account of a domain of ours, and all else that it must (whole)? False: it was refused. */
+static bool can_be_for(struct shard *shard, struct packet *p, bool whole, const char *what)
+{
+	bool named = p->to.s && p->to.node_len && whole;
+
+	if (named && serves_domain(shard, jid_domain(&p->to)))
+		return true;
+	if (named)
+		log_notice("request to %s non-serviced domain: jid=" SPAN_FMT, what, SPAN_ARG(jid_full(&p->to)));
+	control_failed(shard, p);
+	return false;
+}
+
 static void start(struct shard *shard, struct packet *p);
 
 static enum verdict on_auto_created(struct event *ev, struct store_req *answer_)
@@ -148,16 +161,10 @@ static void start(struct shard *shard, struct packet *p)
 	struct event ev;
 	struct user *u;
 
-	if (!p->to.s || !p->to.node_len || !jid_has_resource(&p->to) || !(p->route.flags & ROUTE_HAS_C2S) ||
-		p->route.c2s.len > C2S_ID_MAX) {
-		control_failed(shard, p);
+	bool whole = p->to.s && jid_has_resource(&p->to) && (p->route.flags & ROUTE_HAS_C2S) && p->route.c2s.len <= C2S_ID_MAX;
+
+	if (!can_be_for(shard, p, whole, "start session in"))
 		return;
-	}
-	if (!serves_domain(shard, jid_domain(&p->to))) {
-		log_notice("request to start session in non-serviced domain: jid=" SPAN_FMT, SPAN_ARG(jid_full(&p->to)));
-		control_failed(shard, p);
-		return;
-	}
 	u = user_for(shard, &p->to, PART_ALL, p);
 	if (!u)
 		return;
@@ -225,15 +232,8 @@ static void create(struct shard *shard, struct packet *p)
 	struct store_req *req;
 	struct user *u;
 
-	if (!p->to.s || !p->to.node_len) {
-		control_failed(shard, p);
+	if (!can_be_for(shard, p, true, "create user for"))
 		return;
-	}
-	if (!serves_domain(shard, jid_domain(&p->to))) {
-		log_notice("request to create user for non-serviced domain: jid=" SPAN_FMT, SPAN_ARG(jid_bare(&p->to)));
-		control_failed(shard, p);
-		return;
-	}
 	u = user_for(shard, &p->to, PART_ACCOUNT, p);
 	if (!u)
 		return;
