@@ -25,6 +25,8 @@
 #define LOST_ATTEMPTS 5
 /* Between two tries to connect. */
 #define RECONNECT_PAUSE_MS 250
+/* Reads that share a transaction: its cost is spread, and the first does not wait long for its answer. */
+#define READS_MAX 32u
 /* Requests at fault that are taken out of a group one after the other, before all run one by one. */
 #define CULPRITS_MAX 8
 
@@ -362,14 +364,29 @@ static void run_read(struct lane *lane, struct store_req *req)
 	}
 	if (result != ENGINE_OK)
 		mark_failed(req, result, lane->error);
-	answer(lane, req);
+}
+
+/* Reads that were submitted before the first is begun: one transaction, where the engine has something of it, and answers
+ * that come together, so that whoever waits for them wakes once. */
+static void run_reads(struct lane *lane, struct store_req **reqs, unsigned n)
+{
+	const struct engine *engine = lane->db->engine;
+	bool together = n > 1 && engine->reads_begin && engine->reads_begin(lane->connection) == ENGINE_OK;
+
+	for (unsigned i = 0; i < n; i++)
+		run_read(lane, reqs[i]);
+	if (together)
+		engine->reads_end(lane->connection);
+	for (unsigned i = 0; i < n; i++)
+		answer(lane, reqs[i]);
 }
 
 /* Everything that is in the mailbox, cut into groups. False: a stop was among it. */
 static bool lane_turn(struct lane *lane, bool writer)
 {
+	void (*run)(struct lane *, struct store_req **, unsigned) = writer ? run_group : run_reads;
 	struct store_req *group[STORE_GROUP_MAX];
-	unsigned n = 0;
+	unsigned n = 0, most = writer ? STORE_GROUP_MAX : READS_MAX;
 	bool go_on = true;
 	struct letter *last, *next;
 
@@ -379,20 +396,14 @@ static bool lane_turn(struct lane *lane, bool writer)
 			go_on = false;
 			continue;
 		}
-		struct store_req *req = (struct store_req *)l;
-
-		if (!writer) {
-			run_read(lane, req);
-			continue;
-		}
-		group[n++] = req;
-		if (n == STORE_GROUP_MAX) {
-			run_group(lane, group, n);
+		group[n++] = (struct store_req *)l;
+		if (n == most) {
+			run(lane, group, n);
 			n = 0;
 		}
 	}
 	if (n)
-		run_group(lane, group, n);
+		run(lane, group, n);
 	return go_on;
 }
 

@@ -42,6 +42,10 @@ struct engine {
 	enum engine_result (*write)(void *connection, struct store_req **reqs, unsigned n, unsigned *culprit);
 	/* A request that only reads, in a transaction of its own: all of its statements see one state. */
 	enum engine_result (*read)(void *connection, struct store_req *req);
+	/* NULL: nothing would be gained. Around reads that were all submitted before the first: they see one state, and what every
+	 * one of them would do at its beginning and end is done once. */
+	enum engine_result (*reads_begin)(void *connection);
+	void (*reads_end)(void *connection);
 	/* Why the last of write, read, reconnect or outcome failed; until the next of them. */
 	const char *(*error)(const void *connection);
 

@@ -239,6 +239,25 @@ void sql_statement(struct buf *out, const struct sql_dialect *d, const char *pre
 	}
 }
 
+void sql_exists(struct buf *out, const struct sql_dialect *d, const char *prefix, uint64_t tables)
+{
+	const char *before = "SELECT ";
+
+	for (unsigned t = 0; t < T_COUNT; t++) {
+		if (!(tables >> t & 1))
+			continue;
+		buf_str(out, before);
+		buf_str(out, "(EXISTS (SELECT 1 FROM ");
+		sql_table(out, d, prefix, (enum store_table)t);
+		buf_str(out, " WHERE ");
+		quoted(out, d, COLUMN_OWNER);
+		buf_str(out, " = ?1) << ");
+		buf_uint(out, t);
+		buf_str(out, ")");
+		before = " | ";
+	}
+}
+
 const char *sql_type(const struct sql_dialect *d, enum store_table t, int column)
 {
 	enum column_type type = store_tables[t].columns[column].type;

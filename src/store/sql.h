@@ -51,6 +51,12 @@ static inline bool sql_key_same(struct sql_key a, struct sql_key b)
 }
 uint64_t sql_key_hash(struct sql_key key);
 
+/* A key's verb beside those of requests, for the text of sql_exists(); present: its tables. */
+#define SQL_EXISTS 0xffu
+
+/* One number: a bit per table of the set that has rows of the owner, the only placeholder. */
+void sql_exists(struct buf *out, const struct sql_dialect *d, const char *prefix, uint64_t tables);
+
 /* Placeholders in this order: the owner, then by verb - get, count, delete: the filter, if stmt_filters(); page: after,
  * limit; delete_upto: the sequence; put: the values present, in column order. Merge: those values, then the owner; without
  * merge_whole its text is the UPDATE alone, and where that finds no row the put with the same columns follows.

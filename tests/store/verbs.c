@@ -250,6 +250,49 @@ Test(verbs, reads_among_writes)
 	cr_assert_eq(db_count(&db, T_QUEUE, ALICE), 0);
 }
 
+/* A load asks many tables at once, most of which have nothing of the user. */
+Test(verbs, many_tables_in_one_read)
+{
+	struct store_req *req = store_req_new(SPAN("bob@localhost"));
+
+	put_item(req, "a@localhost", "A", 1, 0, 0);
+	store_put(req, T_QUEUE, (struct value[]){ [QUEUE_XML] = value_text(SPAN("NAD<a/>")) });
+	store_owner(req, SPAN("eve@localhost"));
+	store_put(req, T_VACATION, (struct value[]){ [VACATION_MESSAGE] = value_text(SPAN("away")) });
+	store_put(req, T_PRIVACY_DEFAULT, (struct value[]){ [PRIVDEF_DEFAULT] = value_text(SPAN("hers")) });
+	cr_assert_eq(db_do(&db, req), STORE_OK);
+	for (int i = 0; i < 50; i++) { /* some of them in one transaction */
+		req = store_req_new(SPAN("bob@localhost"));
+		cr_assert_eq(store_count(req, T_LOGOUT, STORE_ALL, value_null()), 0);
+		cr_assert_eq(store_get(req, T_ROSTER_ITEMS, STORE_ALL, value_null()), 1);
+		cr_assert_eq(store_get(req, T_ROSTER_ITEMS, ITEM_JID, value_text(SPAN("b@localhost"))), 2);
+		cr_assert_eq(store_get(req, T_VACATION, STORE_ALL, value_null()), 3);
+		cr_assert_eq(store_count(req, T_QUEUE, STORE_ALL, value_null()), 4);
+		cr_assert_eq(store_count(req, T_QUEUE, QUEUE_XML, value_text(SPAN("NAD<b/>"))), 5);
+		cr_assert_eq(store_get_page(req, T_QUEUE, 0, 10), 6);
+		store_owner(req, SPAN("eve@localhost"));
+		cr_assert_eq(store_get(req, T_VACATION, STORE_ALL, value_null()), 7);
+		cr_assert_eq(store_get(req, T_ROSTER_ITEMS, STORE_ALL, value_null()), 8);
+		cr_assert_eq(store_get(req, T_PRIVACY_DEFAULT, STORE_ALL, value_null()), 9);
+		db_send(&db, req, 0);
+	}
+	for (int i = 0; i < 50; i++) {
+		static const uint32_t rows[] = { 1, 1, 0, 0, 1, 1, 1, 1, 0, 1 };
+
+		req = db_next(&db);
+		cr_assert_eq(store_status(req), STORE_OK);
+		for (int k = 0; k < 10; k++)
+			cr_assert_eq(store_rows(req, k), rows[k], "statement %d: %u rows", k, store_rows(req, k));
+		cr_assert_eq(store_value(req, 0, 0, 0).i, 0);
+		assert_text(store_value(req, 1, 0, ITEM_JID), "a@localhost");
+		cr_assert_eq(store_value(req, 4, 0, 0).i, 1);
+		cr_assert_eq(store_value(req, 5, 0, 0).i, 0);
+		assert_text(store_value(req, 7, 0, VACATION_MESSAGE), "away");
+		assert_text(store_value(req, 9, 0, PRIVDEF_DEFAULT), "hers");
+		store_req_free(&req);
+	}
+}
+
 Test(verbs, a_request_is_all_or_nothing)
 {
 	struct store_req *req = queue_put(ALICE, "NAD<kept/>");
