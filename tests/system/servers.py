@@ -2,7 +2,6 @@
 Threads: one reader thread for each process, which collects its log lines.
 Owns: a World owns a temporary directory and the processes started in it; close() stops them by their pid and removes it.
 """
-import gzip
 import os
 import re
 import shutil
@@ -16,11 +15,12 @@ import threading
 import time
 import traceback
 
+import engines
+
 SECONDS = float(os.environ.get('SYSTEM_TEST_SECONDS', '10'))
 SHARDSM = os.environ.get('SHARDSM', os.path.abspath('src/shardsm'))
 SBIN = os.environ.get('JABBERD2_SBIN', '/usr/sbin')
-SCHEMA = '/usr/share/doc/jabberd2/db-setup.sqlite.gz'
-SKIP = 77  # automake's exit status for a test that could not run
+SKIP = engines.SKIP
 
 CHAINS = {  # the chains of jabberd2's sm.xml
     'sess-start': 'status',
@@ -262,12 +262,12 @@ class World:
 
     def make_schema(self):
         """jabberd2's tables, as an operator would have made them."""
-        if not os.path.exists(SCHEMA):
-            print('# skipped: %s is missing: install the Debian package jabberd2' % SCHEMA)
-            sys.exit(SKIP)
+        database = engines.instead_of(self.db)
+        if database:
+            database.add_stock_tables()
+            return
         db = sqlite3.connect(self.db)
-        with gzip.open(SCHEMA, 'rt') as f:
-            db.executescript(f.read())
+        db.executescript(engines.schema('sqlite'))
         db.close()
 
     def sm_config(self, domains, name='sm', router=0, listen=None, workers=4, parser='scan', extra='', logtype='stdout',
@@ -280,11 +280,15 @@ class World:
         if workers:  # 0: a config for jabberd2's own sm
             own += "<threads><acceptors>1</acceptors><workers>%s</workers><store>2</store></threads>" % workers
             own += "<route-parser>%s</route-parser>" % parser
-        return self.write(name + '.xml', SM_XML.format(
+        path = self.write(name + '.xml', SM_XML.format(
             id=name, dir=self.dir, logtype=logtype, logfile=self.path(name + '.log'), db=db or self.db,
             router=ROUTER_PART.format(port=router, password=password, init=retry[0], lost=retry[1]) if router else '',
             listen=own, local=''.join('<id>%s</id>' % d for d in domains), chains=chains_xml(), extra=extra,
             admins=''.join('<jid>admin@%s</jid>' % d for d in domains) if admins is None else admins))
+        database = engines.instead_of(db or self.db)
+        if database:
+            database.configure(path)
+        return path
 
     def shardsm(self, config, *more):
         return self.run('shardsm', [SHARDSM, '-c', config, *more])
@@ -332,6 +336,9 @@ class World:
             chosen = port or free_port()
             config = self.write(name + '.xml', C2S_XML.format(
                 id=name, dir=self.dir, router=router_port, domain=domain, port=chosen, db=self.db))
+            database = engines.instead_of(self.db)
+            if database:
+                database.configure_c2s(config)
             process = self.run(name, [os.path.join(SBIN, 'jabberd2-c2s'), '-c', config])
             try:
                 process.wait_line(r'listening for')
