@@ -162,6 +162,7 @@ static int serve(struct program *p, const sigset_t *signals)
 
 	if (!server_start(p->server) || !io_start(p->io))
 		return EXIT_FAILURE;
+	log_start();
 	while (sigwait(signals, &sig) == 0 && sig == SIGHUP) {
 		log_reopen();
 		log_notice("log reopened on SIGHUP"); /* the next line is what opens it */

@@ -12,6 +12,10 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL
 
 /* type: "syslog", "file", anything else is stdout. A file that cannot be opened falls back to stdout, said on stderr. */
 void log_open(struct span type, const char *ident, const char *facility, const char *file);
+/* Once serving begins: from here on lines are written by a thread of the log's, a few ms later and many at a time, and log_close() must be
+ * called for the last of them. Errors and warnings are written at once. When whoever reads the log is that slow that a megabyte waits,
+ * further lines are lost, and a line says how many. */
+void log_start(void);
 void log_reopen(void); /* async-signal-safe */
 void log_close(void);
 extern enum log_level log_threshold; /* set once at start (-D: LOG_LEVEL_DEBUG) */

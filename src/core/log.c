@@ -1,4 +1,4 @@
-/* log.c - one log line, one write(2): lines of several threads never mix, and nobody holds a lock while the disk works.
+/* log.c - log lines: formatted and escaped here; written one by one, or once log_start() was called by a thread of the log's.
  * Threads: log_line() any; log_open() and log_close() main, while no other thread logs; log_reopen() any, signal handlers too.
  * Owns: the log's descriptor. Its number never changes: reopening puts the new file below the same number.
  */
@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/log_writer.h"
 #include "shardsm/clock.h"
 
 #define LINE_MAX_BYTES 1024 /* jabberd2's, the newline not counted */
@@ -81,8 +82,21 @@ void log_open(struct span type, const char *name, const char *facility_name, con
 	out = fd < 0 ? STDOUT_FILENO : fd;
 }
 
+static void count_lost(uint64_t lines)
+{
+	atomic_fetch_add(&lost, lines);
+}
+
+void log_start(void)
+{
+	/* Without: line by line. */
+	if (!to_syslog && !log_writer_runs() && !log_writer_start(out, count_lost))
+		log_warning("log: no thread of its own (out of memory)");
+}
+
 void log_close(void)
 {
+	log_writer_stop();
 	if (to_syslog)
 		closelog();
 	if (out != STDOUT_FILENO)
@@ -108,6 +122,8 @@ static void reopen(void)
 	}
 	if (!path || out == STDOUT_FILENO)
 		return;
+	if (log_writer_runs())
+		log_writer_flush(); /* what was said before belongs into the old file */
 	int fd = open_file();
 	if (fd < 0) {
 		log_error("%s: log file cannot be opened (%s), the old one goes on", path, strerror(errno));
@@ -142,6 +158,10 @@ static size_t append_escaped(char *line, size_t n, struct span text)
 {
 	const unsigned char *s = (const unsigned char *)text.p;
 	for (size_t i = 0; i < text.n;) {
+		if (s[i] >= 0x20 && s[i] < 0x7f && n < LINE_MAX_BYTES) {
+			line[n++] = (char)s[i++];
+			continue;
+		}
 		size_t take = printable(s + i, text.n - i);
 		if (n + (take ? take : ESCAPED_BYTES) > LINE_MAX_BYTES)
 			break;
@@ -174,23 +194,42 @@ static bool write_line(const char *line, size_t n)
 	return done == (ssize_t)n;
 }
 
+/* "Wed Oct 21 04:29:00 2015 [notice] ". The time of a second is worked out once by each thread. */
+static size_t put_head(char *line, enum log_level level)
+{
+	static _Thread_local time_t second = -1;
+	static _Thread_local char when[32];
+	time_t now = (time_t)clock_wall();
+	struct tm tm;
+
+	if (now != second) {
+		if (!localtime_r(&now, &tm) || !asctime_r(&tm, when))
+			strcpy(when, "-\n");
+		when[strcspn(when, "\n")] = '\0';
+		second = now;
+	}
+	size_t n = strlen(when), name = strlen(levels[level].name);
+
+	memcpy(line, when, n);
+	memcpy(line + n, " [", 2);
+	memcpy(line + n + 2, levels[level].name, name);
+	memcpy(line + n + 2 + name, "] ", 2);
+	return n + 4 + name;
+}
+
 static void emit(enum log_level level, struct span text)
 {
-	char line[LINE_MAX_BYTES + 1], when[32];
+	char line[LINE_MAX_BYTES + 1];
 	if (to_syslog) {
 		size_t n = append_escaped(line, 0, text);
 		syslog(levels[level].priority, SPAN_FMT, (int)n, line);
 		return;
 	}
-	time_t now = (time_t)clock_wall();
-	struct tm tm;
-	if (!localtime_r(&now, &tm) || !asctime_r(&tm, when))
-		strcpy(when, "-\n");
-	int head = snprintf(line, sizeof(line), SPAN_FMT " [%s] ", (int)strcspn(when, "\n"), when, levels[level].name);
-	size_t n = append_escaped(line, (size_t)head, text);
+	size_t n = append_escaped(line, put_head(line, level), text);
+
 	line[n++] = '\n';
-	if (!write_line(line, n))
-		atomic_fetch_add(&lost, 1);
+	if (!(log_writer_runs() ? log_writer_put(line, n, level <= LOG_LEVEL_WARNING) : write_line(line, n)))
+		count_lost(1);
 }
 
 static void emit_lost(void)

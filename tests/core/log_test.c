@@ -1,16 +1,18 @@
 /* log_test.c - log lines: their form, what is escaped, reopening, a full disk.
- * Threads: one.
+ * Threads: one; four that log, in one test.
  * Owns: temporary files.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "core/log_writer.h"
 #include "files.h"
 #include "shardsm/clock.h"
 #include "shardsm/log.h"
@@ -178,6 +180,126 @@ Test(log, a_full_pipe_loses_lines_and_counts_them)
 	cr_assert_not_null(told);
 	cr_expect_eq(atoi(told + 15) + lines - 2, 5000, "%d lines, %s", lines, told);
 	cr_expect_not_null(strstr(told, "[info] somebody reads\n"));
+}
+
+/* --- with a thread of its own --------------------------------------------------------------------------------------- */
+
+#define LINES 3000
+
+static void *log_many(void *arg)
+{
+	for (int i = 0; i < LINES; i++)
+		log_info("thread %d line %d", *(int *)arg, i);
+	return NULL;
+}
+
+Test(log, lines_of_many_threads_are_whole_in_order_and_all_there)
+{
+	const char *path = test_path("log");
+	pthread_t threads[4];
+	int numbers[4] = { 0, 1, 2, 3 }, next[4] = { 0 };
+	size_t cap = 4 * LINES * 80;
+	char *all = malloc(cap);
+
+	log_open(SPAN("file"), NULL, NULL, path);
+	log_start();
+	for (int i = 0; i < 4; i++)
+		cr_assert_eq(pthread_create(&threads[i], NULL, log_many, &numbers[i]), 0);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	log_close();
+	FILE *f = fopen(path, "re");
+	cr_assert(f && all);
+	while (fgets(all, (int)cap, f)) {
+		int thread, line, end = 0;
+		const char *text = strstr(all, "[info] ");
+		cr_assert(text && sscanf(text, "[info] thread %d line %d\n%n", &thread, &line, &end) == 2 && !text[end], "%s", all);
+		cr_assert(thread >= 0 && thread < 4 && line == next[thread], "%s", all);
+		next[thread]++;
+	}
+	fclose(f);
+	free(all);
+	for (int i = 0; i < 4; i++)
+		cr_expect_eq(next[i], LINES);
+}
+
+Test(log, what_was_said_before_reopening_is_in_the_old_file)
+{
+	const char *path = test_path("log"), *old = test_path("old");
+	log_open(SPAN("file"), NULL, NULL, path);
+	log_start();
+	log_info("first");
+	cr_assert_eq(rename(path, old), 0);
+	log_info("second");
+	log_reopen();
+	log_info("third");
+	log_close();
+	const char *said = test_read(old);
+	cr_expect(strstr(said, "first\n") && strstr(said, "second\n") && !strstr(said, "third"), "%s", said);
+	said = test_read(path);
+	cr_expect(strstr(said, "log started\n") && strstr(said, "third\n") && !strstr(said, "second"), "%s", said);
+}
+
+/* Reads whole lines to the end. */
+struct reader { FILE *f; int lines, lost; bool told; };
+
+static void *read_log(void *arg)
+{
+	struct reader *r = arg;
+	char text[1100];
+	while (fgets(text, sizeof(text), r->f)) {
+		cr_assert_not_null(strchr(text, '\n'), "a part of a line");
+		if (strstr(text, "lines lost"))
+			r->lost += atoi(strstr(text, "log: ") + 5);
+		r->lines += strstr(text, "xxx") != NULL;
+		r->told |= strstr(text, "somebody reads") != NULL;
+	}
+	return NULL;
+}
+
+/* Nobody reads: the loggers do not wait, and what was lost is counted once somebody reads again. */
+Test(log, a_full_pipe_holds_up_no_thread_but_the_logs, .timeout = 60)
+{
+	int ends[2], out = dup(STDOUT_FILENO);
+	char text[1000];
+	pthread_t thread;
+	cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+	cr_assert_eq(dup2(ends[1], STDOUT_FILENO), STDOUT_FILENO);
+	close(ends[1]);
+	struct reader r = { .f = fdopen(ends[0], "r") };
+	cr_assert_not_null(r.f);
+	log_open(SPAN("stdout"), NULL, NULL, NULL);
+	log_start();
+	memset(text, 'x', sizeof(text));
+	for (int i = 0; i < 4000; i++) /* four times the buffer */
+		log_info("%.*s", 900, text);
+	cr_assert_eq(pthread_create(&thread, NULL, read_log, &r), 0);
+	log_writer_flush();
+	log_info("somebody reads");
+	log_close();
+	dup2(out, STDOUT_FILENO);
+	close(out);
+	pthread_join(thread, NULL);
+	fclose(r.f);
+	cr_expect(r.lost > 0 && r.lines > 1000 && r.lines + r.lost == 4000, "%d lines, %d lost", r.lines, r.lost);
+	cr_expect(r.told);
+}
+
+/* Nobody reads, and the server ends: it ends. */
+Test(log, a_full_pipe_does_not_hold_up_the_end, .timeout = 60)
+{
+	int ends[2], out = dup(STDOUT_FILENO);
+	cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+	cr_assert_eq(dup2(ends[1], STDOUT_FILENO), STDOUT_FILENO);
+	log_open(SPAN("stdout"), NULL, NULL, NULL);
+	log_start();
+	for (int i = 0; i < 5000; i++)
+		log_info("line %d of a log that nobody reads", i);
+	log_close();
+	dup2(out, STDOUT_FILENO);
+	close(out);
+	close(ends[0]);
+	close(ends[1]);
 }
 
 Test(log, a_place_that_a_peer_can_trigger_is_limited)
