@@ -120,7 +120,13 @@ struct route_scanner {
 	char quote;
 	/* prefixes declared on the stream header, "stream\0ack\0\0" */
 	char prefixes[128];
+	/* what the frames of this stream began with, NULL: each is read anew. The user's, given behind the header; init forgets it */
+	struct route_shapes *shapes;
 };
+
+/* Start tags that were read already are not parsed again: the same answers for a fraction of the work. NULL: no memory. */
+struct route_shapes *route_shapes_new(void) MUST_USE;
+void route_shapes_free(struct route_shapes **shapes);
 
 enum route_result {
 	ROUTE_MORE,     /* no complete frame yet: read on, keep the bytes from *used */

@@ -68,6 +68,7 @@ static void link_free(struct outbox *ob)
 
 	if (link->watch.fd >= 0)
 		close(link->watch.fd);
+	route_shapes_free(&link->scanner.shapes);
 	free(link->peer);
 	free(link);
 }
@@ -149,6 +150,8 @@ void link_online(struct link *link)
 	link->deadline = 0;
 	no_stranger(link);
 	digest_free(&link->digest);
+	if (!link->ob.accept && !link->scanner.shapes)
+		link->scanner.shapes = route_shapes_new();
 }
 
 bool link_drained(const struct link *link)

@@ -65,6 +65,7 @@ static enum gate_verdict pass(struct route_scanner *s, const char *p, size_t *n,
 	g.watch = 1;
 	g.prefixes = s->prefixes;
 	g.accept = s->accept;
+	g.shapes = s->shapes;
 	enum gate_verdict v = gate_element(&g);
 	*n = (size_t)(g.p - p);
 	if (unlikely(v != GATE_OK)) {

@@ -5,6 +5,7 @@
 #include "xmpp/gate.h"
 
 #include "xmpp/scan.h"
+#include "xmpp/shape.h"
 
 #define NOT_WELL_FORMED "not-well-formed"
 #define RESTRICTED_XML "restricted-xml"
@@ -327,8 +328,11 @@ static inline enum gate_verdict start_tag(struct gate *g)
 {
 	enum gate_verdict v = gate_start_tag(g);
 
-	if (v == GATE_OK && g->depth <= g->watch)
+	if (v == GATE_OK && g->depth <= g->watch) {
 		v = envelope_element(g);
+		if (unlikely(g->shapes) && v == GATE_OK && g->depth == 2 && g->route->element == EL_ROUTE)
+			shape_learn(g);
+	}
 	if (v == GATE_OK && g->tag.empty)
 		close_element(g);
 	return v;
@@ -463,7 +467,11 @@ enum gate_verdict gate_element(struct gate *g)
 		return GATE_MORE;
 	if (g->p[1] == '?' || g->p[1] == '!')
 		return gate_bad(g, RESTRICTED_XML, "a comment, a processing instruction or a document type");
-	enum gate_verdict v = start_tag(g);
+	enum gate_verdict v = GATE_OK;
+	if (!g->shapes || !shape_match(g))
+		v = start_tag(g);
+	else if (g->tag.empty)
+		close_element(g);
 	if (v == GATE_OK)
 		v = content(g);
 	scan_work += (uint64_t)(g->p - s);

@@ -66,6 +66,7 @@ struct gate {
 	const struct route_limits *limits;
 	struct route *route;        /* the envelope to fill, NULL: only check */
 	const char *prefixes;       /* declared on the stream header, NULL: none */
+	struct route_shapes *shapes; /* of frames that came before, NULL: none */
 	bool accept, tolerant;      /* tolerant: undeclared prefixes are somebody else's */
 	bool stream_prefix;         /* a prefix was used that only the stream header declares */
 	const char *error, *condition;
