@@ -136,7 +136,7 @@ void pass_to_session(struct event *ev, struct session *s, const struct jid *to);
 void pass_on(struct shard *shard, struct packet *p);
 /* An event of a session here whose stanza is for the server itself: in-router, then pkt-sm, on this shard. */
 void deliver_to_server(struct event *ev);
-/* A fresh id for an IQ of ours, 16 lower-case characters. */
+/* A fresh id for an IQ of ours, 16 hex digits that cannot be guessed. */
 struct span fresh_id(struct shard *shard);
 struct buf *scratch(struct shard *shard, int i); /* cleared; i 0..3: a handler's own until it returns */
 

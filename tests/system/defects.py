@@ -223,7 +223,7 @@ def s1_pgsql(world, stock):
 
 
 def s8(world, stock):
-    """128 bits that nobody knows behind the tag of the account; no id of a request comes twice."""
+    """128 bits that nobody knows behind the tag of the account; no id of a request comes twice, and none tells the next."""
     bench = Bench(world, stock)
     ids = []
     for user in ('alice', 'bob'):
@@ -258,6 +258,8 @@ def s8(world, stock):
             if got.get('type') == 'set':
                 pushes.add(got.get('id'))
     assert len(pushes) == 64, '%d different ids of 64 pushes' % len(pushes)
+    for part in (slice(0, 8), slice(8, 16)):
+        assert len({i[part] for i in pushes}) == 64, 'who knows one id of a push can guess the next: %s' % sorted(pushes)[:4]
     bench.close()
 
 
