@@ -68,6 +68,11 @@ bool privacy_blocks(const struct rule *r);
 /* The rule that blocks a JID; list->n: none. list may be NULL. */
 uint32_t privacy_blocked(const struct privacy_list *list, struct span jid);
 
+/* Is rule i about one resource of an account? Its JID, borrowed. */
+bool privacy_names_resource(const struct privacy_list *list, uint32_t i, struct jid *out);
+/* The first rule about that very JID; list->n: none. */
+uint32_t privacy_first(const struct privacy_list *list, struct span jid);
+
 /* Does the list (NULL: none) deny what is exchanged with peer? kind: one enum rule_mask, or 0 for subscription stanzas and probes,
  * which only rules for everything are about. u: whose list, for its roster. */
 bool privacy_denies(const struct privacy_list *list, const struct user *u, const struct jid *peer, uint8_t kind);
@@ -106,6 +111,11 @@ void privacy_store_list(struct store_req *req, struct span name, const struct pr
 void privacy_store_rule(struct store_req *req, struct span name, const struct rule_fields *rule);
 /* Writes (req NULL: there is nothing to write), and when that is committed: puts next into force, answers, tells. Takes next and req. */
 enum verdict privacy_commit(struct event *ev, struct privacy **next, struct store_req **req, const struct privacy_news *news);
+
+/* --- privacy_presence.c: what a change means for presence, by the lists before and after it ------------------------------------ */
+
+void privacy_hide(struct event *ev, const struct privacy *old, const struct privacy *next); /* while old is in force */
+void privacy_show(struct event *ev, const struct privacy *old, const struct privacy *next); /* when next is */
 
 /* --- privacy_read.c, privacy_lists.c, privacy_blocking.c ----------------------------------------------------------------------- */
 

@@ -97,63 +97,6 @@ static void push_list(struct event *ev, struct span name, bool to_all)
 			push(ev, s, buf_span(b));
 }
 
-/* --- telling contacts -------------------------------------------------------------------------------------------------------------- */
-
-/* Is session s seen by j now, and not after the change (or the other way round)? */
-struct turn {
-	const struct privacy_list *from, *to;
-};
-
-static bool turns_off(const struct user *u, struct turn t, const struct jid *j)
-{
-	return !privacy_denies(t.from, u, j, MASK_PRESENCE_OUT) && privacy_denies(t.to, u, j, MASK_PRESENCE_OUT);
-}
-
-/* Whom the lists that come hide this session from: they are told that it is gone, as long as the old ones let them hear it. */
-static void hide(struct event *ev, struct session *s, struct turn t)
-{
-	const struct roster *r = &ev->user->roster;
-	struct jid me = session_jid(s), to;
-
-	for (uint32_t i = 0; session_available(s) && i < r->n; i++)
-		if (r->items[i]->from && jid_split(&to, item_jid(r->items[i])) && turns_off(ev->user, t, &to) &&
-			presence_worth_sending(ev->shard, &to))
-			send_presence(ev->shard, "unavailable", &me, &to);
-	for (uint32_t i = s->directed.n; i-- > 0;) {
-		const struct jid_text *d = &s->directed.jids[i];
-
-		to = (struct jid){ d->s, d->node_len, d->bare_len, d->len };
-		if (!turns_off(ev->user, t, &to))
-			continue;
-		send_presence(ev->shard, "unavailable", &me, &to);
-		jid_set_remove(&s->directed, &to);
-	}
-}
-
-/* To whom the lists that have gone hid it. */
-static void show(struct event *ev, struct session *s, struct turn t)
-{
-	const struct roster *r = &ev->user->roster;
-	const struct turn back = { t.to, t.from };
-	struct jid to;
-
-	for (uint32_t i = 0; session_available(s) && i < r->n; i++)
-		if (r->items[i]->from && jid_split(&to, item_jid(r->items[i])) && turns_off(ev->user, back, &to) &&
-			presence_worth_sending(ev->shard, &to))
-			presence_send(s, &to, true);
-}
-
-static void tell_contacts(struct event *ev, const struct privacy *old, const struct privacy *next,
-	void (*tell)(struct event *, struct session *, struct turn))
-{
-	for (struct session *s = ev->user->sessions; s; s = s->next) {
-		const struct turn t = { privacy_in_force(old, s), privacy_in_force(next, s) };
-
-		if (t.from != t.to && !s->fake)
-			tell(ev, s, t);
-	}
-}
-
 /* --- the change -------------------------------------------------------------------------------------------------------------------- */
 
 static void apply(struct event *ev, struct privacy **change, const struct privacy_news *news)
@@ -162,7 +105,7 @@ static void apply(struct event *ev, struct privacy **change, const struct privac
 	struct privacy *old = u->privacy, *next = *change;
 
 	*change = NULL;
-	tell_contacts(ev, old, next, hide);
+	privacy_hide(ev, old, next);
 	u->privacy = next->n ? next : NULL;
 	u->needs = next->def && next->def->uses_roster ? PART_ROSTER : 0;
 	reply_result(ev, (struct span){ 0 });
@@ -174,7 +117,7 @@ static void apply(struct event *ev, struct privacy **change, const struct privac
 		push_difference(ev, "block", next->def, old ? old->def : NULL);
 		push_difference(ev, "unblock", old ? old->def : NULL, next->def);
 	}
-	tell_contacts(ev, old, next, show);
+	privacy_show(ev, old, next);
 	privacy_free(&old);
 	if (!u->privacy)
 		privacy_free(&next);

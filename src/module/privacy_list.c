@@ -95,6 +95,25 @@ uint32_t privacy_blocked(const struct privacy_list *list, struct span jid)
 	return i;
 }
 
+bool privacy_names_resource(const struct privacy_list *list, uint32_t i, struct jid *out)
+{
+	const struct rule *r = &list->rules[i];
+
+	if (r->type != RULE_JID || !r->node_len || r->len <= r->bare_len)
+		return false;
+	*out = (struct jid){ value_of(list, r).p, r->node_len, r->bare_len, r->len };
+	return true;
+}
+
+uint32_t privacy_first(const struct privacy_list *list, struct span jid)
+{
+	uint32_t i = 0;
+
+	while (i < list->n && !(list->rules[i].type == RULE_JID && span_eq(value_of(list, &list->rules[i]), jid)))
+		i++;
+	return i;
+}
+
 /* --- asking ---------------------------------------------------------------------------------------------------------------- */
 
 /* Section 2.1: user@domain/resource, user@domain (any resource), domain/resource, domain (everybody there). */

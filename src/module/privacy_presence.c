@@ -1,0 +1,177 @@
+/* privacy_presence.c - who sees whom when a user's privacy lists change: XEP-0016 sections 2.10 and 2.11, XEP-0191 sections 3.3 and 3.4.
+ * Threads: the owning shard's.
+ * Owns: nothing.
+ */
+#include "module/privacy.h"
+
+/* The lists that were in force for a session, and those that come. */
+struct turn {
+	const struct privacy_list *from, *to;
+};
+
+static bool turns_off(const struct user *u, struct turn t, const struct jid *j, uint8_t kind)
+{
+	return !privacy_denies(t.from, u, j, kind) && privacy_denies(t.to, u, j, kind);
+}
+
+static bool turns_on(const struct user *u, struct turn t, const struct jid *j, uint8_t kind)
+{
+	return turns_off(u, (struct turn){ t.to, t.from }, j, kind);
+}
+
+static void send_unavailable(struct event *ev, struct session *s, const struct jid *to)
+{
+	struct jid me = session_jid(s);
+
+	if (presence_worth_sending(ev->shard, to))
+		send_presence(ev->shard, "unavailable", &me, to);
+}
+
+/* Section 2.10: nothing more will be heard of a contact; what the session knows of it is not true any more. Said of everybody whose
+ * presence it may see: that only who is there is said to have gone would tell of who hides. */
+static void show_unavailable(struct event *ev, struct session *s, const struct jid *contact)
+{
+	struct jid me = session_jid(s);
+
+	send_to_session(ev->shard, s, &(struct stanza){ .tag = "presence", .type = "unavailable", .from = contact, .to = &me });
+}
+
+static void show_current(struct event *ev, struct session *s, const struct jid *to)
+{
+	if (presence_worth_sending(ev->shard, to))
+		presence_send(s, to, true);
+}
+
+/* The answer is for this session alone: the others know. */
+static void probe(struct event *ev, struct session *s, const struct jid *contact)
+{
+	struct jid me = session_jid(s);
+
+	send_presence(ev->shard, "probe", &me, contact);
+}
+
+/* Calls fn for each resource of a contact that a rule of its own is about; list and but: those that are in the second are left out. */
+static void each_resource(struct event *ev, struct session *s, struct turn t, const struct privacy_list *list,
+	const struct privacy_list *but, void (*fn)(struct event *, struct session *, struct turn, const struct roster_item *, const struct jid *))
+{
+	const struct roster_item *item;
+	struct jid jid;
+
+	for (uint32_t i = 0; list && i < list->n; i++) {
+		if (!privacy_names_resource(list, i, &jid) || privacy_first(list, jid_full(&jid)) < i ||
+			(but && privacy_first(but, jid_full(&jid)) < but->n))
+			continue;
+		item = roster_for(ev->user, &jid);
+		if (item)
+			fn(ev, s, t, item, &jid);
+	}
+}
+
+/* --- before the lists come: as long as the old ones let it be heard ------------------------------------------------------------- */
+
+static void hide_resource(struct event *ev, struct session *s, struct turn t, const struct roster_item *item, const struct jid *full)
+{
+	struct jid bare = jid_to_bare(full);
+
+	if (item->from && turns_off(ev->user, t, full, MASK_PRESENCE_OUT) && !turns_off(ev->user, t, &bare, MASK_PRESENCE_OUT))
+		send_unavailable(ev, s, full);
+	if (item->to && turns_off(ev->user, t, full, MASK_PRESENCE_IN) && !turns_off(ev->user, t, &bare, MASK_PRESENCE_IN))
+		show_unavailable(ev, s, full);
+}
+
+static void hide_directed(struct event *ev, struct session *s, struct turn t)
+{
+	struct jid me = session_jid(s), to;
+
+	for (uint32_t i = s->directed.n; i-- > 0;) {
+		const struct jid_text *d = &s->directed.jids[i];
+
+		to = (struct jid){ d->s, d->node_len, d->bare_len, d->len };
+		if (!turns_off(ev->user, t, &to, MASK_PRESENCE_OUT))
+			continue;
+		send_presence(ev->shard, "unavailable", &me, &to);
+		jid_set_remove(&s->directed, &to);
+	}
+}
+
+/* Whom the lists that come hide this session from is told that it has gone (section 2.11); whom they hide from it, it is told of. */
+static void hide(struct event *ev, struct session *s, struct turn t)
+{
+	const struct roster *r = &ev->user->roster;
+	struct jid jid;
+
+	for (uint32_t i = 0; session_available(s) && i < r->n; i++) {
+		if (!jid_split(&jid, item_jid(r->items[i])))
+			continue;
+		if (r->items[i]->from && turns_off(ev->user, t, &jid, MASK_PRESENCE_OUT))
+			send_unavailable(ev, s, &jid);
+		if (r->items[i]->to && turns_off(ev->user, t, &jid, MASK_PRESENCE_IN))
+			show_unavailable(ev, s, &jid);
+	}
+	if (session_available(s)) {
+		each_resource(ev, s, t, t.from, NULL, hide_resource);
+		each_resource(ev, s, t, t.to, t.from, hide_resource);
+	}
+	hide_directed(ev, s, t);
+}
+
+/* --- with the new lists ----------------------------------------------------------------------------------------------------------- */
+
+static bool is_seen(const struct user *u, struct turn t, const struct jid *full, const struct jid *bare, uint8_t kind)
+{
+	if (turns_on(u, t, full, kind))
+		return !turns_on(u, t, bare, kind);
+	/* Went with the account, and should not have. */
+	return turns_off(u, t, bare, kind) && !privacy_denies(t.to, u, full, kind);
+}
+
+static void show_resource(struct event *ev, struct session *s, struct turn t, const struct roster_item *item, const struct jid *full)
+{
+	struct jid bare = jid_to_bare(full);
+
+	if (item->from && is_seen(ev->user, t, full, &bare, MASK_PRESENCE_OUT))
+		show_current(ev, s, full);
+	if (item->to && is_seen(ev->user, t, full, &bare, MASK_PRESENCE_IN))
+		probe(ev, s, full);
+}
+
+/* XEP-0191 section 3.4, and the same the other way. */
+static void show(struct event *ev, struct session *s, struct turn t)
+{
+	const struct roster *r = &ev->user->roster;
+	struct jid jid;
+
+	for (uint32_t i = 0; session_available(s) && i < r->n; i++) {
+		if (!jid_split(&jid, item_jid(r->items[i])))
+			continue;
+		if (r->items[i]->from && turns_on(ev->user, t, &jid, MASK_PRESENCE_OUT))
+			show_current(ev, s, &jid);
+		if (r->items[i]->to && turns_on(ev->user, t, &jid, MASK_PRESENCE_IN))
+			probe(ev, s, &jid);
+	}
+	if (session_available(s)) {
+		each_resource(ev, s, t, t.from, NULL, show_resource);
+		each_resource(ev, s, t, t.to, t.from, show_resource);
+	}
+}
+
+static void each_session_turned(struct event *ev, const struct privacy *old, const struct privacy *next,
+	void (*tell)(struct event *, struct session *, struct turn))
+{
+	for (struct session *s = ev->user->sessions; s; s = s->next) {
+		const struct turn t = { privacy_in_force(old, s), privacy_in_force(next, s) };
+
+		if (t.from != t.to && !s->fake)
+			tell(ev, s, t);
+	}
+}
+
+void privacy_hide(struct event *ev, const struct privacy *old, const struct privacy *next)
+{
+	each_session_turned(ev, old, next, hide);
+}
+
+void privacy_show(struct event *ev, const struct privacy *old, const struct privacy *next)
+{
+	each_session_turned(ev, old, next, show);
+}
