@@ -12,32 +12,15 @@
 #include <unistd.h>
 
 #include "config.h"
-#include "shardsm/config.h"
+#include "program.h"
 #include "shardsm/hash.h"
-#include "shardsm/io.h"
 #include "shardsm/log.h"
-#include "shardsm/options.h"
 #include "shardsm/rcu.h"
-#include "shardsm/server.h"
-#include "shardsm/store.h"
 #include "shardsm/xml.h"
 
 #define EXIT_CONFIG 2
 #define STOP_MS 3000  /* for what is queued and for the sessions to end; with the links' second below the five that an init allows */
 #define FLUSH_MS 1000 /* for the last bytes on the links */
-
-struct program {
-	struct config *config;
-	struct options options;
-	struct span *domains;
-	struct io_listen *listens; /* as long as io */
-	struct names *names;
-	struct store *store;
-	struct server *server;
-	struct io *io;
-	pthread_t main_thread;
-	_Atomic bool gave_up;
-};
 
 static void gave_up(void *arg)
 {
@@ -98,9 +81,8 @@ static bool open_server(struct program *p)
 	if (!p->store)
 		return false;
 	p->server = server_new(&(struct server_settings){ .config = p->config, .id = span_str(o->id), .domains = p->domains,
-		.ndomains = o->ndomains, .nshards = o->workers, .names = p->names, .store = p->store, .limits = o->route_limits,
-		.detour = o->local_via_router, .auto_create = config_has(p->config, "user.auto-create"),
-		.user_queue = o->user_queue_packets });
+		.ndomains = o->ndomains, .nshards = o->workers, .names = p->names, .store = p->store,
+		.detour = o->local_via_router, .tuning = server_tuning_of(o, p->config) });
 	return p->server != NULL;
 }
 
@@ -109,20 +91,32 @@ static bool open_io(struct program *p)
 	const struct options *o = &p->options;
 	struct io_listen *listens = p->listens = calloc(o->nlistens + 1, sizeof(*listens));
 	struct io_config c = { .acceptors = o->acceptors, .shards = server_mailboxes(p->server), .nshards = o->workers,
-		.names = p->names, .limits = o->route_limits, .route_mxml = o->route_parser_mxml, .id = span_str(o->id),
+		.names = p->names, .tuning = io_tuning_of(o), .route_mxml = o->route_parser_mxml, .id = span_str(o->id),
 		.domains = p->domains, .ndomains = o->ndomains, .listens = listens, .nlistens = o->nlistens,
-		.link_bytes = o->link_queue_bytes, .shard_bytes = o->shard_queue_bytes, .gave_up = gave_up, .ready = ready, .arg = p };
+		.gave_up = gave_up, .ready = ready, .arg = p };
 
 	if (!listens)
 		return false;
-	for (unsigned i = 0; i < o->nlistens; i++)
-		listens[i] = (struct io_listen){ o->listens[i].ip, o->listens[i].port, o->listens[i].user, o->listens[i].pass,
-			o->listens[i].secret };
+	listens_of(listens, o);
 	if (o->dial)
 		c.router = (struct io_router){ o->router.ip, o->router.port, o->router.user, o->router.pass, o->router.retry_init,
 			o->router.retry_lost, o->router.retry_sleep };
 	p->io = io_open(&c);
 	return p->io != NULL;
+}
+
+static bool open_standstill(struct program *p)
+{
+	const struct options *o = &p->options;
+	struct mailbox **boxes = calloc(o->workers + o->acceptors, sizeof(struct mailbox *));
+
+	for (unsigned i = 0; boxes && i < o->workers; i++)
+		boxes[i] = server_mailboxes(p->server)[i];
+	for (unsigned i = 0; boxes && i < o->acceptors; i++)
+		boxes[o->workers + i] = io_mailbox(p->io, i);
+	p->standstill = boxes ? standstill_new(boxes, o->workers + o->acceptors) : NULL;
+	free(boxes);
+	return p->standstill != NULL;
 }
 
 static void check_only(struct program *p)
@@ -166,6 +160,7 @@ static int serve(struct program *p, const sigset_t *signals)
 	while (sigwait(signals, &sig) == 0 && sig == SIGHUP) {
 		log_reopen();
 		log_notice("log reopened on SIGHUP"); /* the next line is what opens it */
+		reload(p, NULL);
 	}
 	log_notice("shutting down");
 	io_quiesce(p->io);
@@ -177,6 +172,7 @@ static int serve(struct program *p, const sigset_t *signals)
 
 static void close_all(struct program *p)
 {
+	reload_close(p);
 	server_free(&p->server);
 	names_free(&p->names);
 	rcu_settle();
@@ -189,21 +185,22 @@ static void close_all(struct program *p)
 int main(int argc, char **argv)
 {
 	static struct program p;
-	struct cmdline line;
 	sigset_t signals;
 	int status;
 
-	if (!cmdline_read(&line, argc, argv, &status))
+	if (!cmdline_read(&p.line, argc, argv, &status))
 		return status;
 	umask(027);
-	p.config = config_load(line.config_path, line.id);
+	p.config = config_load(p.line.config_path, p.line.id);
 	xml_thread_init();
 	if (!p.config || !options_read(&p.options, p.config))
 		return EXIT_CONFIG;
+	p.live_config = p.config;
+	p.live_options = p.options;
 	p.main_thread = pthread_self();
-	if (line.debug)
+	if (p.line.debug)
 		log_threshold = LOG_LEVEL_DEBUG;
-	if (!line.check)
+	if (!p.line.check)
 		open_log(&p.options);
 	log_notice("starting up");
 	config_warn_unknown(p.config);
@@ -213,14 +210,14 @@ int main(int argc, char **argv)
 		return config_errors(p.config) ? EXIT_CONFIG : EXIT_FAILURE;
 	if (config_errors(p.config))
 		return EXIT_CONFIG;
-	if (line.check) {
+	if (p.line.check) {
 		check_only(&p);
 		store_close(&p.store);
 		return EXIT_SUCCESS;
 	}
 	write_pidfile(p.options.pidfile);
 	say_start(&p);
-	if (!open_io(&p))
+	if (!open_io(&p) || !open_standstill(&p))
 		return EXIT_FAILURE;
 	status = serve(&p, &signals);
 	log_notice("stopped");

@@ -19,7 +19,7 @@ sees() {
 room_of() {
 	case $1 in
 	span | buf | datetime | jid | route | xml | stanza_error | subscription) echo xmpp ;;
-	aci | clock | config | hash | log | mailbox | names | options | outbox | packet | rcu) echo core ;;
+	aci | clock | config | hash | log | mailbox | names | options | outbox | packet | rcu | standstill | tunables) echo core ;;
 	store | vcard_columns) echo store ;;
 	module | server | shard | user) echo shard ;;
 	link | io | listener | component) echo io ;;

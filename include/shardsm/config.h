@@ -1,5 +1,5 @@
 /* config.h - jabberd2's sm.xml: keys are element paths joined by dots, without the root.
- * Threads: read at start by main, read-only afterwards by any.
+ * Threads: read by main, read-only afterwards by any.
  * Owns: the config owns every string that it returns.
  */
 #ifndef SHARDSM_CONFIG_H
@@ -18,6 +18,8 @@ struct config_value {
 /* Reads the file. NULL: the reason with file and line was written to stderr. id: -i, NULL for none. Resets mini-XML's callbacks of this thread:
  * before xml_thread_init(). */
 struct config *config_load(const char *path, const char *id) MUST_USE;
+/* Complaints, one line each, go to fn instead of stderr from now on; NULL: to stderr. Main's. */
+void config_complain_to(void (*fn)(const char *line, void *arg), void *arg);
 void config_free(struct config **config);
 const char *config_path(const struct config *config);
 
@@ -38,6 +40,8 @@ int64_t config_attr_int(struct config *config, const struct config_value *v, con
 int64_t config_value_int(struct config *config, const struct config_value *v, int64_t fallback, int64_t min, int64_t max); /* v NULL: fallback */
 struct span config_value_text(const struct config_value *v); /* trimmed */
 void config_bad(struct config *config, const struct config_value *v, const char *reason, ...) PRINTF_LIKE(3, 4);
+/* Do both hold the same below a key, in the same order? but: a key below it that may differ; NULL: none. */
+bool config_same(const struct config *a, const struct config *b, const char *key, const char *but) MUST_USE;
 int config_errors(const struct config *config);
 /* Logs a warning with element and line for every element that neither jabberd2's sm nor shardsm knows. */
 void config_warn_unknown(const struct config *config);

@@ -25,12 +25,19 @@ struct io_listen {
 	const char *secret;      /* XEP-0114; NULL: such components are refused */
 };
 
+/* What may change while the acceptors stand still; what listens point at too, in place. */
+struct io_tuning {
+	struct route_limits limits;
+	uint64_t link_bytes;       /* an outbox holding more is closed */
+	uint64_t shard_bytes;      /* links whose next frame goes to a shard with more are not read until it has less than half */
+};
+
 struct io_config {
 	uint32_t acceptors;
 	struct mailbox *const *shards;
 	uint32_t nshards;
 	struct names *names;
-	struct route_limits limits;
+	struct io_tuning tuning;
 	bool route_mxml;           /* every envelope is read by mini-XML */
 	struct span id;            /* our component name */
 	const struct span *domains; /* served, prepared */
@@ -39,8 +46,6 @@ struct io_config {
 	const struct io_listen *listens;
 	uint32_t nlistens;
 	uint32_t login_ms;         /* a link that has not logged in by then is closed; 0: 10 s */
-	uint64_t link_bytes;       /* an outbox holding more is closed */
-	uint64_t shard_bytes;      /* links whose next frame goes to a shard with more are not read until it has less than half */
 	/* No router could be reached, or it refused what we need: why was logged; main stops everything and exits non-zero. */
 	void (*gave_up)(void *arg);
 	void (*ready)(void *arg);  /* every name is bound at the router (each time); never without a router */
@@ -54,6 +59,9 @@ struct io *io_open(const struct io_config *config) MUST_USE;
 /* Starts the threads: dials and accepts. */
 bool io_start(struct io *io) MUST_USE;
 /* The port that listens[i] is bound to. */
+/* While the acceptors stand still: what links are measured by from now on, those that are there too. */
+void io_retune(struct io *io, const struct io_tuning *tuning);
+struct mailbox *io_mailbox(struct io *io, uint32_t i); /* of an acceptor */
 uint16_t io_listening(const struct io *io, uint32_t i);
 /* Stops accepting, dialling and reading. When it returns nothing is posted to a shard any more; writing goes on. */
 void io_quiesce(struct io *io);

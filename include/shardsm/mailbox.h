@@ -19,7 +19,8 @@ enum letter_kind {
 	LETTER_LINK,      /* io's own: a fresh socket, an outbox that wants its acceptor */
 	LETTER_STOP,      /* finish what is queued, then stop */
 	LETTER_EXIT,      /* to a shard: end the thread */
-	LETTER_JOB,       /* to a shard, from another: a function to run there */
+	LETTER_JOB,       /* to a shard: a function to run there */
+	LETTER_HALT,      /* see standstill.h */
 	LETTER_FREE,      /* free for a thread's own use, and tests */
 };
 

@@ -10,6 +10,7 @@
 #include "shardsm/packet.h"
 #include "shardsm/stanza_error.h"
 #include "shardsm/store.h"
+#include "shardsm/tunables.h"
 #include "shardsm/user.h"
 #include "shardsm/xml.h"
 
@@ -70,7 +71,7 @@ struct module {
 	const char *name;                  /* in sm.xml's chains */
 	const char *const *features;       /* service discovery of the server, NULL-terminated */
 	const struct iq_rule *iq;
-	bool (*start)(struct config *config); /* once, before the threads; reads options; false: fatal, reason logged */
+	struct tunables options;           /* read at the start and at every reload */
 	enum verdict (*in_sess)(struct event *ev);
 	enum verdict (*in_router)(struct event *ev);
 	/* What leaves a user, before it is routed (ev->user: the sender, ev->session: NULL or the session that it leaves); and what is for a

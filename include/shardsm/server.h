@@ -10,6 +10,14 @@
 #include "shardsm/names.h"
 #include "shardsm/route.h"
 #include "shardsm/store.h"
+#include "shardsm/tunables.h"
+
+/* What may change while the shards stand still. */
+struct server_tuning {
+	struct route_limits limits;
+	bool auto_create;
+	uint32_t user_queue;            /* packets that may wait for one user's store answer */
+};
 
 struct server_settings {
 	struct config *config;          /* module chains and options */
@@ -18,15 +26,16 @@ struct server_settings {
 	uint32_t ndomains, nshards;
 	struct names *names;
 	struct store *store;
-	struct route_limits limits;
 	bool detour;                    /* <local-delivery>router</local-delivery> */
-	bool auto_create;
-	uint32_t user_queue;            /* packets that may wait for one user's store answer */
+	struct server_tuning tuning;
 };
 
 struct server;
 struct server *server_new(const struct server_settings *settings) MUST_USE; /* NULL: logged */
 bool server_start(struct server *server) MUST_USE;                          /* starts the threads */
+/* Reads everything that modules and access lists take from the config. False: no memory. Bad values are counted in config_errors(). */
+bool server_read_options(struct config *config, struct change *change) MUST_USE;
+void server_retune(struct server *server, const struct server_tuning *tuning); /* while the shards stand still */
 struct mailbox *const *server_mailboxes(const struct server *server);       /* nshards of them */
 /* Works off what is queued, ends every session as the stock sm does (ended, unavailable, rows), waits for the store's answers, then
  * stops the threads; each wait is bounded by half of ms. Nobody may post packets any more. */

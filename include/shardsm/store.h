@@ -122,6 +122,8 @@ struct config;
 /* Opens what <storage> names, creates the schema in an empty database, starts the threads. NULL: why was logged or, for a bad
  * value, counted in config_errors(), with what would be right (a path, a missing table, an unknown driver). */
 struct store *store_open(struct config *config, unsigned threads) MUST_USE;
+/* The bad values of <storage> alone, counted in config_errors(): for a config that is not opened. */
+void store_check_config(struct config *config);
 /* Carries out everything submitted, answers it, stops the threads, closes. */
 void store_close(struct store **store);
 /* For --check: one line, "sqlite, /var/lib/jabberd2/sqlite.db, jabberd2 schema, 12 users". */

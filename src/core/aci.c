@@ -1,6 +1,6 @@
 /* aci.c - who may do what: the access control lists of sm.xml.
- * Threads: aci_read() is main's, at start; the rest any, read-only.
- * Owns: the lists, for the life of the process.
+ * Threads: reading is main's; the rest any, read-only. The lists change while the shards stand still.
+ * Owns: the lists.
  */
 #include <stdlib.h>
 
@@ -57,7 +57,7 @@ static bool read_jid(struct config *config, const struct config_value *v, struct
 	return true;
 }
 
-static bool read_list(struct config *config, const struct config_value *acl)
+static bool read_list(struct config *config, const struct config_value *acl, struct list **into)
 {
 	struct span type = config_attr(acl, "type");
 	const struct config_value *v;
@@ -74,23 +74,37 @@ static bool read_list(struct config *config, const struct config_value *acl)
 	if (!l)
 		return false;
 	/* In front of the one that it replaces. */
-	*l = (struct list){ .next = lists, .type = cut(type) };
-	lists = l;
+	*l = (struct list){ .next = *into, .type = cut(type) };
+	*into = l;
 	for (uint32_t i = 0; (v = config_below(config, acl, "jid", i)) != NULL; i++)
 		if (!read_jid(config, v, l))
 			return false;
 	return true;
 }
 
-bool aci_read(struct config *config)
+static bool read_lists(struct config *config, void *into)
 {
 	const struct config_value *acl;
 
 	for (uint32_t i = 0; (acl = config_get(config, "aci.acl", i)) != NULL; i++)
-		if (!read_list(config, acl))
+		if (!read_list(config, acl, into))
 			return false;
 	return true;
 }
+
+static void drop_lists(void *old)
+{
+	struct list **at = old, *l;
+
+	while ((l = *at) != NULL) {
+		*at = l->next;
+		for (uint32_t i = 0; i < l->n; i++)
+			free((char *)l->jids[i].s);
+		free(l);
+	}
+}
+
+const struct tunables aci_lists = { &lists, sizeof(lists), read_lists, drop_lists };
 
 bool aci_allows(const char *type, const struct jid *jid)
 {

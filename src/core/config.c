@@ -1,5 +1,5 @@
 /* config.c - jabberd2's config file: keys, values, ${} and what to say about mistakes.
- * Threads: main at start; read-only afterwards.
+ * Threads: main reads; read-only afterwards.
  * Owns: struct config owns the elements and every string that it returns.
  * Source: the rules of jabberd2 2.7.0's config reader.
  */
@@ -13,11 +13,42 @@
 #include "core/config-file.h"
 #include "shardsm/log.h"
 
+#define COMPLAINT_MAX 2048 /* bytes of a line; a longer one is cut */
+
 struct config {
 	struct config_file file;
 	char *path;
 	int errors;
 };
+
+static void to_stderr(const char *line, void *arg)
+{
+	(void)arg;
+	fprintf(stderr, "%s\n", line);
+}
+
+static struct {
+	void (*fn)(const char *line, void *arg);
+	void *arg;
+} complaints = { to_stderr, NULL };
+
+void config_complain_to(void (*fn)(const char *line, void *arg), void *arg)
+{
+	complaints.fn = fn ? fn : to_stderr;
+	complaints.arg = arg;
+}
+
+static void complain(const char *fmt, ...) PRINTF_LIKE(1, 2);
+static void complain(const char *fmt, ...)
+{
+	char line[COMPLAINT_MAX];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	complaints.fn(line, complaints.arg);
+}
 
 static const struct config_element *element_of(const struct config_value *v)
 {
@@ -99,9 +130,9 @@ struct config *config_load(const char *path, const char *id)
 	}
 	if (!config_file_read(&config->file, config->path)) {
 		if (config->file.fault_line)
-			fprintf(stderr, "%s:%d: %s\n", path, config->file.fault_line, config->file.fault);
+			complain("%s:%d: %s", path, config->file.fault_line, config->file.fault);
 		else
-			fprintf(stderr, "%s: %s\n", path, config->file.fault);
+			complain("%s: %s", path, config->file.fault);
 		config_free(&config);
 	} else if (!expand_all(config)) {
 		config_free(&config);
@@ -180,15 +211,14 @@ static void vbad(struct config *config, const struct config_value *v, const char
 	PRINTF_LIKE(4, 0);
 static void vbad(struct config *config, const struct config_value *v, const char *attr, const char *reason, va_list args)
 {
+	char why[COMPLAINT_MAX], line[24] = "";
+	const char *where = v && !v->line ? "-i" : config->path, *key = v ? element_of(v)->key : "";
+
 	config->errors++;
-	if (v && element_of(v)->value.line)
-		fprintf(stderr, "%s:%d: ", config->path, v->line);
-	else
-		fprintf(stderr, "%s: ", v ? "-i" : config->path);
-	if (v)
-		fprintf(stderr, "%s%s%s: ", element_of(v)->key, attr ? "/@" : "", attr ? attr : "");
-	vfprintf(stderr, reason, args);
-	fputc('\n', stderr);
+	if (v && v->line)
+		snprintf(line, sizeof(line), ":%d", v->line);
+	vsnprintf(why, sizeof(why), reason, args);
+	complain("%s%s: %s%s%s%s%s", where, line, key, attr ? "/@" : "", attr ? attr : "", v ? ": " : "", why);
 }
 
 void config_bad(struct config *config, const struct config_value *v, const char *reason, ...)
@@ -251,6 +281,42 @@ int64_t config_attr_int(struct config *config, const struct config_value *v, con
 	int64_t min, int64_t max)
 {
 	return config_attr(v, name).p ? number(config, v, name, (const int64_t[]){ fallback, min, max }) : fallback;
+}
+
+/* Is a key that one, or below it? */
+static bool below(const char *key, const char *top)
+{
+	size_t n = strlen(top);
+
+	return strncmp(key, top, n) == 0 && (key[n] == '\0' || key[n] == '.');
+}
+
+/* The next element at or below key and not at or below but, behind e; e NULL: from the first one. */
+static const struct config_element *next_below(const struct config *config, const struct config_element *e, const char *key, const char *but)
+{
+	for (e = e ? e->next : config->file.first; e; e = e->next)
+		if (below(e->key, key) && !(but && below(e->key, but)))
+			break;
+	return e;
+}
+
+static bool same_attrs(const struct config_element *a, const struct config_element *b)
+{
+	for (int i = 0; i < a->nattrs && a->nattrs == b->nattrs; i++)
+		if (!span_eq(config_attr(&b->value, a->attrs[i].name), a->attrs[i].value))
+			return false;
+	return a->nattrs == b->nattrs;
+}
+
+bool config_same(const struct config *a, const struct config *b, const char *key, const char *but)
+{
+	const struct config_element *x = next_below(a, NULL, key, but), *y = next_below(b, NULL, key, but);
+
+	while (x && y && strcmp(x->key, y->key) == 0 && span_eq(trim(x->value.text), trim(y->value.text)) && same_attrs(x, y)) {
+		x = next_below(a, x, key, but);
+		y = next_below(b, y, key, but);
+	}
+	return !x && !y;
 }
 
 int config_errors(const struct config *config)

@@ -1,6 +1,6 @@
 /* log.c - log lines: formatted and escaped here; written one by one, or once log_start() was called by a thread of the log's.
- * Threads: log_line() any; log_open() and log_close() main, while no other thread logs; log_reopen() any, signal handlers too.
- * Owns: the log's descriptor. Its number never changes: reopening puts the new file below the same number.
+ * Threads: log_line() any; log_open(), log_start() and log_close() main, others may be logging; log_reopen() any, signal handlers too.
+ * Owns: the log's descriptor. While a sink is in use its number never changes: reopening puts the new file below the same number.
  */
 #include "shardsm/log.h"
 
@@ -21,7 +21,7 @@
 #define LINE_MAX_BYTES 1024 /* jabberd2's, the newline not counted */
 #define ESCAPED_BYTES 4     /* \xNN */
 
-enum log_level log_threshold = LOG_LEVEL_INFO;
+_Atomic enum log_level log_threshold = LOG_LEVEL_INFO;
 
 static const struct {
 	const char *name;
@@ -34,11 +34,16 @@ static const struct {
 	[LOG_LEVEL_DEBUG] = { "debug", LOG_DEBUG },
 };
 
-/* Fixed between log_open() and log_close(). */
-static int out = STDOUT_FILENO;
-static bool to_syslog;
-static char *path, *ident;
-static int facility = LOG_LOCAL7;
+/* Where lines go. Changed by filling the sink that is not in use, and waiting until nobody is at the other one any more. */
+static struct sink {
+	int out;
+	bool to_syslog;
+	char *path, *ident;
+	int facility;
+	_Atomic bool buffered;  /* by the log's thread */
+	_Atomic uint32_t users; /* threads that are writing a line */
+} sinks[2] = { { .out = STDOUT_FILENO, .facility = LOG_LOCAL7 } };
+static _Atomic uint32_t in_use;
 /* Mutable by any thread. */
 static _Atomic bool reopen_wanted;
 static _Atomic uint64_t lost; /* lines that could not be written since the last one that could */
@@ -54,58 +59,108 @@ static int facility_of(const char *name)
 	return LOG_LOCAL7;
 }
 
-static int open_file(void)
-{
-	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-}
-
-void log_open(struct span type, const char *name, const char *facility_name, const char *file)
-{
-	log_close();
-	ident = strdup(name ? name : "jabberd/sm");
-	facility = facility_of(facility_name);
-	to_syslog = span_is(type, "syslog");
-	if (to_syslog) {
-		openlog(ident, LOG_PID, facility);
-		return;
-	}
-	if (!span_is(type, "file"))
-		return;
-	path = file ? strdup(file) : NULL;
-	int fd = path ? open_file() : -1;
-	if (fd < 0) {
-		fprintf(stderr, "%s: log file cannot be opened (%s), logging to stdout\n", path ? path : "log.file",
-			path ? strerror(errno) : "not given");
-		/* A number of our own, so that a later log_reopen() can put the file there. */
-		fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-	}
-	out = fd < 0 ? STDOUT_FILENO : fd;
-}
+static bool wants_writer; /* main's: log_start() was called */
 
 static void count_lost(uint64_t lines)
 {
 	atomic_fetch_add(&lost, lines);
 }
 
+static struct sink *sink_enter(void)
+{
+	for (;;) {
+		uint32_t i = atomic_load(&in_use);
+		atomic_fetch_add(&sinks[i].users, 1);
+		if (atomic_load(&in_use) == i)
+			return &sinks[i];
+		atomic_fetch_sub(&sinks[i].users, 1);
+	}
+}
+
+static void sink_leave(struct sink *s)
+{
+	atomic_fetch_sub(&s->users, 1);
+}
+
+/* The other sink, to be filled: nobody is there, or looks at more than its count. */
+static struct sink *sink_spare(void)
+{
+	struct sink *s = &sinks[!atomic_load(&in_use)];
+	s->out = STDOUT_FILENO;
+	s->to_syslog = false;
+	s->path = s->ident = NULL;
+	s->facility = LOG_LOCAL7;
+	return s;
+}
+
+static void sink_switch(void)
+{
+	struct sink *old = &sinks[atomic_load(&in_use)], *new = &sinks[!atomic_load(&in_use)];
+	atomic_store(&in_use, (uint32_t)(new - sinks));
+	while (atomic_load(&old->users)) /* a line takes microseconds */
+		nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
+	if (atomic_exchange(&old->buffered, false))
+		log_writer_stop(); /* which writes what is left; lines for the new place do not go through it yet */
+	if (old->to_syslog && !new->to_syslog)
+		closelog();
+	if (old->out != STDOUT_FILENO)
+		close(old->out);
+	free(old->path);
+	free(old->ident);
+	old->path = old->ident = NULL;
+}
+
+static int open_file(const char *path)
+{
+	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+}
+
+static void open_sink(struct sink *s, const char *file)
+{
+	s->path = file ? strdup(file) : NULL;
+	int fd = s->path ? open_file(s->path) : -1;
+	if (fd < 0) {
+		fprintf(stderr, "%s: log file cannot be opened (%s), logging to stdout\n", s->path ? s->path : "log.file",
+			s->path ? strerror(errno) : "not given");
+		/* A number of our own, so that a later log_reopen() can put the file there. */
+		fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	}
+	s->out = fd < 0 ? STDOUT_FILENO : fd;
+}
+
+void log_open(struct span type, const char *name, const char *facility_name, const char *file)
+{
+	struct sink *s = sink_spare();
+	s->ident = strdup(name ? name : "jabberd/sm");
+	s->facility = facility_of(facility_name);
+	s->to_syslog = span_is(type, "syslog");
+	if (s->to_syslog)
+		openlog(s->ident, LOG_PID, s->facility);
+	else if (span_is(type, "file"))
+		open_sink(s, file);
+	sink_switch();
+	if (wants_writer)
+		log_start();
+}
+
 void log_start(void)
 {
+	struct sink *s = &sinks[atomic_load(&in_use)];
+	wants_writer = true;
+	if (s->to_syslog || atomic_load(&s->buffered))
+		return;
 	/* Without: line by line. */
-	if (!to_syslog && !log_writer_runs() && !log_writer_start(out, count_lost))
+	if (log_writer_start(s->out, count_lost))
+		atomic_store_explicit(&s->buffered, true, memory_order_release);
+	else
 		log_warning("log: no thread of its own (out of memory)");
 }
 
 void log_close(void)
 {
-	log_writer_stop();
-	if (to_syslog)
-		closelog();
-	if (out != STDOUT_FILENO)
-		close(out);
-	out = STDOUT_FILENO;
-	to_syslog = false;
-	free(path);
-	free(ident);
-	path = ident = NULL;
+	wants_writer = false;
+	sink_spare();
+	sink_switch();
 }
 
 void log_reopen(void)
@@ -115,22 +170,21 @@ void log_reopen(void)
 
 static void reopen(void)
 {
-	if (to_syslog) {
-		closelog();
-		openlog(ident, LOG_PID, facility);
-		return;
-	}
-	if (!path || out == STDOUT_FILENO)
-		return;
-	if (log_writer_runs())
+	struct sink *s = sink_enter();
+	bool file = !s->to_syslog && s->path && s->out != STDOUT_FILENO;
+	int fd;
+	if (file && atomic_load(&s->buffered))
 		log_writer_flush(); /* what was said before belongs into the old file */
-	int fd = open_file();
-	if (fd < 0) {
-		log_error("%s: log file cannot be opened (%s), the old one goes on", path, strerror(errno));
-		return;
+	if (s->to_syslog) {
+		closelog();
+		openlog(s->ident, LOG_PID, s->facility);
+	} else if (file && (fd = open_file(s->path)) >= 0) {
+		dup3(fd, s->out, O_CLOEXEC); /* atomic: a line of another thread goes to the old file or to the new one */
+		close(fd);
+	} else if (file) {
+		log_error("%s: log file cannot be opened (%s), the old one goes on", s->path, strerror(errno));
 	}
-	dup3(fd, out, O_CLOEXEC); /* atomic: a line of another thread goes to the old file or to the new one */
-	close(fd);
+	sink_leave(s);
 }
 
 /* Length of the well-formed UTF-8 sequence at s that is printable, 0 where there is none. */
@@ -182,7 +236,7 @@ static size_t append_escaped(char *line, size_t n, struct span text)
 }
 
 /* False: the line is lost. A full pipe or terminal loses lines too: no thread of a server may wait for whoever reads its log. */
-static bool write_line(const char *line, size_t n)
+static bool write_line(int out, const char *line, size_t n)
 {
 	struct pollfd ready = { .fd = out, .events = POLLOUT };
 	ssize_t done;
@@ -220,16 +274,20 @@ static size_t put_head(char *line, enum log_level level)
 static void emit(enum log_level level, struct span text)
 {
 	char line[LINE_MAX_BYTES + 1];
-	if (to_syslog) {
+	struct sink *s = sink_enter();
+	if (s->to_syslog) {
 		size_t n = append_escaped(line, 0, text);
 		syslog(levels[level].priority, SPAN_FMT, (int)n, line);
+		sink_leave(s);
 		return;
 	}
 	size_t n = append_escaped(line, put_head(line, level), text);
 
 	line[n++] = '\n';
-	if (!(log_writer_runs() ? log_writer_put(line, n, level <= LOG_LEVEL_WARNING) : write_line(line, n)))
+	if (!(atomic_load_explicit(&s->buffered, memory_order_acquire) ? log_writer_put(line, n, level <= LOG_LEVEL_WARNING)
+									  : write_line(s->out, line, n)))
 		count_lost(1);
+	sink_leave(s);
 }
 
 static void emit_lost(void)
@@ -250,7 +308,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 	char text[LINE_MAX_BYTES + 1];
 	va_list args;
 	int saved = errno;
-	if (level > log_threshold)
+	if (level > atomic_load_explicit(&log_threshold, memory_order_relaxed))
 		return;
 	if (unlikely(atomic_load(&reopen_wanted)) && atomic_exchange(&reopen_wanted, false)) {
 		emit(LOG_LEVEL_NOTICE, SPAN("reopening log ..."));

@@ -11,7 +11,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -33,7 +32,6 @@ static struct {
 	uint64_t taken, done;        /* buffers that the thread took, and wrote */
 	bool idle;                   /* it waits for a first line */
 	bool soon, stop;
-	_Atomic bool runs;
 } w = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
 static struct timespec in_ms(int ms)
@@ -143,11 +141,6 @@ static void *writer_main(void *arg)
 	return NULL;
 }
 
-bool log_writer_runs(void)
-{
-	return atomic_load_explicit(&w.runs, memory_order_acquire);
-}
-
 bool log_writer_put(const char *line, size_t n, bool soon)
 {
 	pthread_mutex_lock(&w.mutex);
@@ -223,15 +216,11 @@ bool log_writer_start(int fd, void (*lost)(uint64_t lines))
 		release();
 		return false;
 	}
-	atomic_store_explicit(&w.runs, true, memory_order_release);
 	return true;
 }
 
 void log_writer_stop(void)
 {
-	if (!log_writer_runs())
-		return;
-	atomic_store_explicit(&w.runs, false, memory_order_relaxed);
 	pthread_mutex_lock(&w.mutex);
 	w.stop = true;
 	pthread_cond_signal(&w.filled);

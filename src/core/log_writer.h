@@ -1,5 +1,5 @@
 /* log_writer.h - the log's own thread: lines are copied to it and written many at a time.
- * Threads: log_writer_put() and log_writer_flush() any, between start and stop; those two main, stop while no other thread logs.
+ * Threads: log_writer_put() and log_writer_flush() any, between start and stop; those two main, stop while no other thread puts.
  * Owns: its buffers and its thread, from start to stop; the descriptor is the log's.
  */
 #ifndef SHARDSM_CORE_LOG_WRITER_H
@@ -9,7 +9,6 @@
 
 /* lost: is told how many lines could not be written, by the writer's thread. False: no memory or no thread, nothing changes. */
 bool log_writer_start(int fd, void (*lost)(uint64_t lines)) MUST_USE;
-bool log_writer_runs(void);
 /* A whole line, its newline included. soon: not after the next batch. False: the buffer is full, the line is the caller's to count. */
 bool log_writer_put(const char *line, size_t n, bool soon) MUST_USE;
 /* Waits, at most a second, until what was put before is written. */

@@ -14,6 +14,7 @@
 #include "shardsm/clock.h"
 #include "shardsm/log.h"
 #include "shardsm/rcu.h"
+#include "shardsm/standstill.h"
 #include "shardsm/xml.h"
 
 #define EVENTS 64
@@ -158,6 +159,9 @@ static void take_letters(struct acceptor *a)
 		case LETTER_LINK:
 			link_asked(caa_container_of(letter, struct link, letter));
 			break;
+		case LETTER_HALT:
+			standstill_here(letter);
+			break;
 		case LETTER_IO_FRESH:
 			fresh_link(a, caa_container_of(letter, struct fresh, letter));
 			free(caa_container_of(letter, struct fresh, letter));
@@ -201,7 +205,7 @@ static void resume_links(struct acceptor *a)
 
 	for (struct link *link = a->links; a->paused && link; link = next) {
 		next = link->next;
-		if (link->held && mailbox_load(a->io->cfg.shards[link->held_shard]) <= a->io->cfg.shard_bytes / 2)
+		if (link->held && mailbox_load(a->io->cfg.shards[link->held_shard]) <= a->io->cfg.tuning.shard_bytes / 2)
 			link_resume(link);
 	}
 }

@@ -41,7 +41,7 @@ void component_online(struct link *link)
 	if (!io_serves(a->io, name) && !names_find_rcu(a->io->cfg.names, name, NULL)) {
 		link_send(link, SPAN("<handshake/>"));
 		out_flush(a->out);
-		link->scanner.limits = a->io->cfg.limits;
+		link->scanner.limits = a->io->cfg.tuning.limits;
 		link->scanner.mxml = a->io->cfg.route_mxml;
 		link_online(link);
 		log_notice("%s authenticated as " SPAN_FMT, link->ob.name, SPAN_ARG(name));

@@ -16,7 +16,7 @@ struct gsasl_digests {
 
 struct digest {
 	Gsasl_session *session;
-	const char *user, *pass;
+	char *user, *pass; /* copies: those of the config may change meanwhile */
 	bool server;
 };
 
@@ -82,6 +82,12 @@ void digests_free(struct gsasl_digests **digests)
 	*digests = NULL;
 }
 
+static void free_words(struct digest *d)
+{
+	free(d->user);
+	free(d->pass);
+}
+
 struct digest *digest_new(struct gsasl_digests *digests, bool server, const char *user, const char *pass)
 {
 	struct digest *d = calloc(1, sizeof *d);
@@ -89,12 +95,14 @@ struct digest *digest_new(struct gsasl_digests *digests, bool server, const char
 
 	if (!d)
 		return NULL;
-	d->user = user;
-	d->pass = pass;
+	d->user = strdup(user);
+	d->pass = strdup(pass);
 	d->server = server;
-	rc = server ? gsasl_server_start(digests->ctx, "DIGEST-MD5", &d->session) :
+	rc = !d->user || !d->pass ? GSASL_MALLOC_ERROR :
+		server ? gsasl_server_start(digests->ctx, "DIGEST-MD5", &d->session) :
 		gsasl_client_start(digests->ctx, "DIGEST-MD5", &d->session);
 	if (rc != GSASL_OK) {
+		free_words(d);
 		free(d);
 		return NULL;
 	}
@@ -106,6 +114,7 @@ void digest_free(struct digest **digest)
 {
 	if (*digest) {
 		gsasl_finish((*digest)->session);
+		free_words(*digest);
 		free(*digest);
 	}
 	*digest = NULL;

@@ -23,7 +23,7 @@ bool forward_to_shard(struct transit *t)
 		log_debug("%s: a route without a stanza was dropped", t->link->ob.name);
 		return true;
 	}
-	if (mailbox_load(a->io->cfg.shards[shard]) > a->io->cfg.shard_bytes) {
+	if (mailbox_load(a->io->cfg.shards[shard]) > a->io->cfg.tuning.shard_bytes) {
 		t->wait = shard;
 		return false;
 	}

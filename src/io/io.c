@@ -123,6 +123,19 @@ bool io_start(struct io *io)
 	return true;
 }
 
+void io_retune(struct io *io, const struct io_tuning *tuning)
+{
+	io->cfg.tuning = *tuning;
+	for (uint32_t i = 0; i < io->cfg.acceptors; i++)
+		for (struct link *link = io->acceptors[i].links; link; link = link->next)
+			link_retune(link);
+}
+
+struct mailbox *io_mailbox(struct io *io, uint32_t i)
+{
+	return &io->acceptors[i].mb;
+}
+
 uint16_t io_listening(const struct io *io, uint32_t i)
 {
 	return io->listeners[i].port;

@@ -95,7 +95,7 @@ static void link_name(struct link *link, struct span name)
 
 struct link *link_new(struct acceptor *a, int fd, struct span name)
 {
-	struct route_limits limits = a->io->cfg.limits;
+	struct route_limits limits = a->io->cfg.tuning.limits;
 	struct link *link = calloc(1, sizeof *link);
 
 	if (link) {
@@ -112,7 +112,7 @@ struct link *link_new(struct acceptor *a, int fd, struct span name)
 		close(fd);
 		return NULL;
 	}
-	outbox_init(&link->ob, &link_ops, a->io->cfg.link_bytes);
+	outbox_init(&link->ob, &link_ops, a->io->cfg.tuning.link_bytes);
 	link->home = a;
 	link->in_cap = LOGIN_BYTES;
 	link->watch = (struct watch){ .ready = link_ready, .fd = fd };
@@ -128,6 +128,20 @@ struct link *link_new(struct acceptor *a, int fd, struct span name)
 	a->links = link;
 	acceptor_watch(a, &link->watch, EPOLLIN);
 	return link;
+}
+
+void link_retune(struct link *link)
+{
+	const struct io_tuning *tuning = &link->home->io->cfg.tuning;
+
+	link->ob.limit = tuning->link_bytes;
+	/* A login has narrower limits until its stream begins anew. */
+	if (link->stage == IN_RESTART || link->stage >= OUT_RESTART)
+		link->scanner.limits = tuning->limits;
+	if (link->scanner.shapes) { /* what it remembers passed the old limits */
+		route_shapes_free(&link->scanner.shapes);
+		link->scanner.shapes = route_shapes_new();
+	}
 }
 
 void link_send(struct link *link, struct span bytes)
@@ -345,7 +359,7 @@ void link_pump(struct link *link)
 /* Room for more bytes behind in_len; what was worked off goes. False: no memory, or more than may be. */
 static bool link_room(struct link *link)
 {
-	uint32_t most = link->stage == LINK_ONLINE ? link->home->io->cfg.limits.frame_bytes + READ_BYTES : LOGIN_BYTES;
+	uint32_t most = link->stage == LINK_ONLINE ? link->home->io->cfg.tuning.limits.frame_bytes + READ_BYTES : LOGIN_BYTES;
 	uint32_t left = link->in_len - link->in_off, cap = link->in_cap;
 
 	if (link->in_off) {

@@ -165,6 +165,7 @@ void link_ready(struct acceptor *a, struct watch *w, uint32_t events);
 void link_asked(struct link *link);                 /* its letter came */
 void link_send(struct link *link, struct span bytes); /* appended to its outbox; no memory: closes */
 void link_pump(struct link *link);                  /* works off what was read */
+void link_retune(struct link *link);                /* the limits of io have changed */
 void link_resume(struct link *link);                /* its shard has room again */
 void link_pause(struct link *link, uint32_t shard, const char *frame, const struct route *route);
 void link_online(struct link *link);                /* logged in: larger buffers, no deadline */

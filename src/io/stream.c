@@ -83,7 +83,7 @@ void stream_error(struct link *link, const char *condition, const char *text)
 /* A new stream on the same connection: after SASL both sides begin again, with room for real frames. */
 static void scanner_restart(struct link *link)
 {
-	route_scanner_init(&link->scanner, &link->home->io->cfg.limits);
+	route_scanner_init(&link->scanner, &link->home->io->cfg.tuning.limits);
 	link->scanner.mxml = link->home->io->cfg.route_mxml;
 	link->header_sent = false;
 }

@@ -1,5 +1,5 @@
 /* amp.c - XEP-0079 Advanced Message Processing: rules that a message carries about its own delivery.
- * Threads: shards; what is switched off is fixed before the threads start.
+ * Threads: shards; options change while these stand still.
  * Owns: nothing.
  * Rules are read where the addressee is. Nothing is sent about error messages, nor about what another server says that it did with rules.
  */
@@ -17,20 +17,24 @@ enum condition { DELIVER, EXPIRE_AT, MATCH_RESOURCE, CONDITIONS };
 static const char *const action_names[ACTIONS] = { "drop", "error", "alert", "notify" };
 static const char *const condition_names[CONDITIONS] = { "deliver", "expire-at", "match-resource" };
 
-static bool no_action[ACTIONS], no_condition[CONDITIONS];
-static bool no_storage, stores_headlines;
+static struct options {
+	bool no_action[ACTIONS], no_condition[CONDITIONS];
+	bool no_storage, stores_headlines;
+} set;
 
-static bool start(struct config *config)
+static bool read_options(struct config *config, void *into)
 {
-	no_action[DROP] = config_has(config, "amp.disableactions.drop");
-	no_action[ERROR] = config_has(config, "amp.disableactions.error");
-	no_action[ALERT] = config_has(config, "amp.disableactions.alert");
-	no_action[NOTIFY] = config_has(config, "amp.disableactions.notify");
-	no_condition[DELIVER] = config_has(config, "amp.disableconditions.deliver");
-	no_condition[EXPIRE_AT] = config_has(config, "amp.disableconditions.expireat");
-	no_condition[MATCH_RESOURCE] = config_has(config, "amp.disableconditions.matchresource");
-	no_storage = config_has(config, "amp.offlinestoragedisabled") || config_has(config, "offline.dropmessages");
-	stores_headlines = config_has(config, "offline.storeheadlines");
+	struct options *o = into;
+
+	o->no_action[DROP] = config_has(config, "amp.disableactions.drop");
+	o->no_action[ERROR] = config_has(config, "amp.disableactions.error");
+	o->no_action[ALERT] = config_has(config, "amp.disableactions.alert");
+	o->no_action[NOTIFY] = config_has(config, "amp.disableactions.notify");
+	o->no_condition[DELIVER] = config_has(config, "amp.disableconditions.deliver");
+	o->no_condition[EXPIRE_AT] = config_has(config, "amp.disableconditions.expireat");
+	o->no_condition[MATCH_RESOURCE] = config_has(config, "amp.disableconditions.matchresource");
+	o->no_storage = config_has(config, "amp.offlinestoragedisabled") || config_has(config, "offline.dropmessages");
+	o->stores_headlines = config_has(config, "offline.storeheadlines");
 	return true;
 }
 
@@ -46,12 +50,12 @@ static int named(struct span name, const char *const *names, const bool *off, in
 
 static int action_of(const struct xml *rule)
 {
-	return named(xml_attr(rule, "action"), action_names, no_action, ACTIONS);
+	return named(xml_attr(rule, "action"), action_names, set.no_action, ACTIONS);
 }
 
 static int condition_of(const struct xml *rule)
 {
-	return named(xml_attr(rule, "condition"), condition_names, no_condition, CONDITIONS);
+	return named(xml_attr(rule, "condition"), condition_names, set.no_condition, CONDITIONS);
 }
 
 static bool value_ok(const struct xml *rule)
@@ -180,7 +184,7 @@ static struct fate fate_of(struct event *ev)
 	if (user_top(ev->user))
 		return (struct fate){ "direct", false };
 	/* Storage is of the account: for a bare JID it is the very address that was named. */
-	if (!no_storage && (ev->type != ST_HEADLINE || stores_headlines))
+	if (!set.no_storage && (ev->type != ST_HEADLINE || set.stores_headlines))
 		return (struct fate){ "stored", !full };
 	return (struct fate){ "none", false };
 }
@@ -305,8 +309,8 @@ static enum verdict on_info(struct event *ev)
 		return V_PASS;
 	buf_str(b, "<query xmlns='" NS_DISCO_INFO "' node='" NS_AMP "'><identity category='im' type='server'"
 		   " name='Advanced Message Processing support'/><feature var='" NS_AMP "'/>");
-	put_features(b, "action", action_names, no_action, ACTIONS);
-	put_features(b, "condition", condition_names, no_condition, CONDITIONS);
+	put_features(b, "action", action_names, set.no_action, ACTIONS);
+	put_features(b, "condition", condition_names, set.no_condition, CONDITIONS);
 	buf_str(b, "</query>");
 	if (b->failed)
 		return event_error(ev, SE_RESOURCE_CONSTRAINT);
@@ -317,7 +321,7 @@ static enum verdict on_info(struct event *ev)
 const struct module module_amp = {
 	.name = "amp",
 	.features = (const char *const[]){ NS_AMP, NULL },
-	.start = start,
+	.options = { &set, sizeof(set), read_options, NULL },
 	.iq = (const struct iq_rule[]){ { IQ_GET, TO_SERVER, NS_DISCO_INFO, on_info }, { 0 } },
 	.pkt_user = pkt_user,
 	.stale = stale,

@@ -1,5 +1,5 @@
 /* disco.c - XEP-0030 Service Discovery of the server, of accounts and of the services beside it; XEP-0094 Agents for old clients.
- * Threads: shards; the texts are fixed before the threads start.
+ * Threads: shards; the options change while these stand still.
  * Owns: nothing; disco_services.c keeps the services.
  */
 #include "module/disco.h"
@@ -11,16 +11,28 @@
 #define NODE_SESSIONS "sessions"
 #define SESSIONS_BYTES (1u << 20) /* of the items of one answer: it is one stanza, and peers have limits */
 
-static struct span category, type, name;
-static bool agents;
+static struct options {
+	struct span category, type, name;
+	bool agents;
+	struct service_view *_Atomic fixed; /* the services of sm.xml */
+} set;
 
-static bool start(struct config *config)
+static bool read_options(struct config *config, void *into)
 {
-	category = config_text(config, "discovery.identity.category", "server");
-	type = config_text(config, "discovery.identity.type", "im");
-	name = config_text(config, "discovery.identity.name", "Jabber IM server");
-	agents = config_has(config, "discovery.agents");
-	return services_start(config);
+	struct options *o = into;
+
+	o->category = config_text(config, "discovery.identity.category", "server");
+	o->type = config_text(config, "discovery.identity.type", "im");
+	o->name = config_text(config, "discovery.identity.name", "Jabber IM server");
+	o->agents = config_has(config, "discovery.agents");
+	return services_read(config, &o->fixed);
+}
+
+static void drop_options(void *old)
+{
+	struct options *o = old;
+
+	services_drop(&o->fixed);
 }
 
 static enum verdict reply(struct event *ev, struct buf *b)
@@ -38,12 +50,12 @@ static enum verdict server_info(struct event *ev)
 	struct buf *b = scratch(ev->shard, 0);
 
 	buf_str(b, "<query xmlns='" NS_INFO "'><identity");
-	buf_attr(b, "category", category);
-	buf_attr(b, "type", type);
-	buf_attr(b, "name", name);
+	buf_attr(b, "category", set.category);
+	buf_attr(b, "type", set.type);
+	buf_attr(b, "name", set.name);
 	buf_str(b, "/>");
 	disco_features(ev->shard, b);
-	if (agents)
+	if (set.agents)
 		buf_str(b, "<feature var='" NS_AGENTS "'/>");
 	disco_extensions(ev, b);
 	buf_str(b, "</query>");
@@ -66,7 +78,7 @@ static enum verdict server_items(struct event *ev, bool admin)
 	struct buf *b = scratch(ev->shard, 0);
 
 	buf_str(b, "<query xmlns='" NS_ITEMS "'>");
-	services_each_rcu(put_item, b);
+	services_each_rcu(&set.fixed, put_item, b);
 	if (admin) {
 		buf_str(b, "<item");
 		buf_attr(b, "jid", jid_bare(&ev->packet->to));
@@ -174,13 +186,13 @@ static enum verdict on_agents(struct event *ev)
 	struct xml *query;
 	enum verdict v;
 
-	if (!agents)
+	if (!set.agents)
 		return event_error(ev, SE_NOT_ALLOWED);
 	v = event_query(ev, NS_AGENTS, "query", &query);
 	if (v != V_PASS)
 		return v;
 	buf_str(b, "<query xmlns='" NS_AGENTS "'>");
-	services_each_rcu(put_agent, b);
+	services_each_rcu(&set.fixed, put_agent, b);
 	buf_str(b, "</query>");
 	return reply(ev, b);
 }
@@ -241,7 +253,7 @@ static enum verdict pkt_sm(struct event *ev)
 const struct module module_disco = {
 	.name = "disco",
 	.features = (const char *const[]){ NS_INFO, NS_ITEMS, NULL },
-	.start = start,
+	.options = { &set, sizeof(set), read_options, drop_options },
 	.iq = (const struct iq_rule[]){ { IQ_GET, TO_SELF | TO_SERVER | TO_ACCOUNT, NS_INFO, on_disco },
 		{ IQ_GET, TO_SELF | TO_SERVER | TO_ACCOUNT, NS_ITEMS, on_disco }, { IQ_GET, TO_SELF | TO_SERVER, NS_AGENTS, on_agents },
 		{ 0 } },

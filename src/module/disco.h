@@ -14,8 +14,11 @@ struct service_info {
 	uint8_t does;                     /* enum service_does */
 };
 
-/* <discovery><items>: services that stay listed. Bad ones are counted in config_errors(). False: no memory. */
-bool services_start(struct config *config) MUST_USE;
+struct service_view;
+
+/* <discovery><items>: services that stay listed, appended to an empty list. Bad ones are counted in config_errors(). False: no memory. */
+bool services_read(struct config *config, struct service_view *_Atomic *list) MUST_USE;
+void services_drop(struct service_view *_Atomic *list);
 
 /* A component that came over a link was asked under that id what it is. False: too many, or no memory: it is not listed. */
 bool services_asked(struct span jid, const struct outbox *link, struct span id) MUST_USE;
@@ -24,7 +27,7 @@ bool services_answered(struct span jid, struct span id, const struct service_inf
 /* It went; jid empty: all that came over that link. */
 void services_gone(struct span jid, const struct outbox *link);
 
-/* Calls fn for each service that is listed, inside a read section: fn must not call the store or log. */
-void services_each_rcu(void (*fn)(struct span jid, const struct service_info *info, void *arg), void *arg);
+/* Calls fn for each service that is listed, those of sm.xml (fixed) among them, inside a read section: fn must not call the store or log. */
+void services_each_rcu(struct service_view *_Atomic *fixed, void (*fn)(struct span jid, const struct service_info *info, void *arg), void *arg);
 
 #endif

@@ -24,7 +24,7 @@ struct service_view {
 };
 
 static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
-static struct service_view *_Atomic online, *_Atomic fixed; /* fixed: by sm.xml, never changed once threads run */
+static struct service_view *_Atomic online;
 static uint32_t count;
 
 static struct service_view *next_of(struct service_view *_Atomic *at)
@@ -149,7 +149,7 @@ void services_gone(struct span jid, const struct outbox *link)
 	pthread_mutex_unlock(&changing);
 }
 
-void services_each_rcu(void (*fn)(struct span jid, const struct service_info *info, void *arg), void *arg)
+void services_each_rcu(struct service_view *_Atomic *fixed, void (*fn)(struct span jid, const struct service_info *info, void *arg), void *arg)
 {
 	struct service_view *v;
 
@@ -157,7 +157,7 @@ void services_each_rcu(void (*fn)(struct span jid, const struct service_info *in
 	for (v = next_of(&online); v; v = next_of(&v->next))
 		if (v->known)
 			fn(v->jid, &v->info, arg);
-	for (v = next_of(&fixed); v; v = next_of(&v->next)) {
+	for (v = next_of(fixed); v; v = next_of(&v->next)) {
 		const struct service_view *now = next_of(place(&online, v->jid));
 
 		if (!now || !now->known) /* what a service says of itself comes before what sm.xml says */
@@ -166,7 +166,7 @@ void services_each_rcu(void (*fn)(struct span jid, const struct service_info *in
 	rcu_leave();
 }
 
-static bool read_item(struct config *config, const struct config_value *item)
+static bool read_item(struct config *config, const struct config_value *item, struct service_view *_Atomic *list)
 {
 	struct service_info info = { config_attr(item, "category"), config_attr(item, "type"), config_attr(item, "name"), 0 };
 	const struct config_value *ns;
@@ -187,20 +187,28 @@ static bool read_item(struct config *config, const struct config_value *item)
 	if (!v)
 		return false;
 	/* In the order of the file. */
-	struct service_view *_Atomic *end = &fixed;
-
-	while (next_of(end))
-		end = &next_of(end)->next;
-	push(end, v);
+	while (next_of(list))
+		list = &next_of(list)->next;
+	push(list, v);
 	return true;
 }
 
-bool services_start(struct config *config)
+bool services_read(struct config *config, struct service_view *_Atomic *list)
 {
 	const struct config_value *item;
 
 	for (uint32_t i = 0; (item = config_get(config, "discovery.items.item", i)) != NULL; i++)
-		if (!read_item(config, item))
+		if (!read_item(config, item, list))
 			return false;
 	return true;
+}
+
+void services_drop(struct service_view *_Atomic *list)
+{
+	struct service_view *v;
+
+	while ((v = next_of(list)) != NULL) {
+		atomic_store_explicit(list, next_of(&v->next), memory_order_relaxed);
+		free(v);
+	}
 }

@@ -1,5 +1,5 @@
 /* help.c - messages to the server go to those whom the ACL "messages" names; XEP-0157 contact addresses in service discovery.
- * Threads: shards; the form is fixed before the threads start.
+ * Threads: shards; the form changes while these stand still.
  * Owns: the form.
  */
 #include <stdio.h>
@@ -10,9 +10,11 @@
 
 #define RESOURCE "help"
 
-static struct buf form;
+static struct options {
+	struct buf form;
+} set;
 
-static void put_addresses(struct config *config, const char *what)
+static void put_addresses(struct buf *form, struct config *config, const char *what)
 {
 	char key[80];
 	const struct config_value *v;
@@ -20,37 +22,46 @@ static void put_addresses(struct config *config, const char *what)
 	snprintf(key, sizeof(key), "discovery.serverinfo.%s.value", what);
 	if (!config_has(config, key))
 		return;
-	buf_str(&form, "<field type='list-multi'");
-	buf_attr(&form, "var", span_str(what));
-	buf_str(&form, ">");
+	buf_str(form, "<field type='list-multi'");
+	buf_attr(form, "var", span_str(what));
+	buf_str(form, ">");
 	for (uint32_t i = 0; (v = config_get(config, key, i)) != NULL; i++) {
-		buf_str(&form, "<value>");
-		buf_text(&form, config_value_text(v));
-		buf_str(&form, "</value>");
+		buf_str(form, "<value>");
+		buf_text(form, config_value_text(v));
+		buf_str(form, "</value>");
 	}
-	buf_str(&form, "</field>");
+	buf_str(form, "</field>");
 }
 
-static bool start(struct config *config)
+static bool read_options(struct config *config, void *into)
 {
 	static const char *const lists[] = { "abuse-addresses", "admin-addresses", "feedback-addresses", "sales-addresses",
 		"security-addresses", "support-addresses" };
+	struct options *o = into;
+	struct buf *form = &o->form;
 
-	buf_init(&form);
+	buf_init(form);
 	if (!config_has(config, "discovery.serverinfo"))
 		return true;
-	buf_str(&form, "<x xmlns='jabber:x:data' type='result'><field var='FORM_TYPE' type='hidden'><value>"
+	buf_str(form, "<x xmlns='jabber:x:data' type='result'><field var='FORM_TYPE' type='hidden'><value>"
 		       "http://jabber.org/network/serverinfo</value></field>");
 	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
-		put_addresses(config, lists[i]);
-	buf_str(&form, "</x>");
-	return !form.failed;
+		put_addresses(form, config, lists[i]);
+	buf_str(form, "</x>");
+	return !form->failed;
+}
+
+static void drop_options(void *old)
+{
+	struct options *o = old;
+
+	buf_free(&o->form);
 }
 
 static void disco_extend(struct event *ev, struct buf *out)
 {
 	(void)ev;
-	buf_put(out, buf_span(&form));
+	buf_put(out, buf_span(&set.form));
 }
 
 /* The message's content, with a subject that says who wrote. */
@@ -103,4 +114,9 @@ static enum verdict pkt_sm(struct event *ev)
 	return told ? V_HANDLED : V_PASS; /* nobody reads it: its sender is told so */
 }
 
-const struct module module_help = { .name = "help", .start = start, .pkt_sm = pkt_sm, .disco_extend = disco_extend };
+const struct module module_help = {
+	.name = "help",
+	.options = { &set, sizeof(set), read_options, drop_options },
+	.pkt_sm = pkt_sm,
+	.disco_extend = disco_extend,
+};

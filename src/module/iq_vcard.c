@@ -1,5 +1,5 @@
 /* iq_vcard.c - XEP-0054 vcard-temp: one's own vCard, and those of others to read.
- * Threads: shards; the limits are fixed before the threads start.
+ * Threads: shards; the limits change while these stand still.
  * Owns: nothing.
  * A vCard is stored twice, in one commit: as jabberd2's columns, which hold a part of it, and whole. What is given out is the
  * whole, as long as it still makes the columns that are there; after jabberd2 has changed those they are right, and the whole is
@@ -11,10 +11,12 @@
 
 static struct vcard_limits limits;
 
-static bool start(struct config *config)
+static bool read_options(struct config *config, void *into)
 {
-	limits.field = (uint32_t)config_int(config, "user.vcard.max-field-size.default", 16384, 1, INT32_MAX);
-	limits.avatar = (uint32_t)config_int(config, "user.vcard.max-field-size.avatar", 16384, 1, INT32_MAX);
+	struct vcard_limits *l = into;
+
+	l->field = (uint32_t)config_int(config, "user.vcard.max-field-size.default", 16384, 1, INT32_MAX);
+	l->avatar = (uint32_t)config_int(config, "user.vcard.max-field-size.avatar", 16384, 1, INT32_MAX);
 	return true;
 }
 
@@ -174,7 +176,7 @@ static void user_delete(struct event *ev, struct store_req *req)
 const struct module module_iq_vcard = {
 	.name = "iq-vcard",
 	.features = (const char *const[]){ NS_VCARD, NULL },
-	.start = start,
+	.options = { &limits, sizeof(limits), read_options, NULL },
 	.iq = (const struct iq_rule[]){ { IQ_GET | IQ_SET, TO_SELF, NS_VCARD, on_own },
 		{ IQ_GET | IQ_SET, TO_ACCOUNT | TO_SERVER, NS_VCARD, on_others }, { 0 } },
 	.user_delete = user_delete,

@@ -11,10 +11,10 @@
 
 static struct utsname host;
 
-static bool start(struct config *config)
+static bool read_host(struct config *config, void *into)
 {
 	(void)config;
-	uname(&host);
+	uname(into);
 	return true;
 }
 
@@ -61,7 +61,7 @@ static void disco_extend(struct event *ev, struct buf *out)
 const struct module module_iq_version = {
 	.name = "iq-version",
 	.features = (const char *const[]){ NS_VERSION, NULL },
-	.start = start,
+	.options = { &host, sizeof(host), read_host, NULL },
 	.iq = (const struct iq_rule[]){ { IQ_GET, TO_SERVER, NS_VERSION, on_version }, { 0 } },
 	.disco_extend = disco_extend,
 };

@@ -17,14 +17,18 @@
 #define NS_OLD_DELAY "jabber:x:delay"
 #define PAGE 200 /* rows of one read: what is in memory of a long queue at a time */
 
-static bool drop_messages, store_headlines;
-static int64_t quota; /* stanzas of one user; 0: no limit */
+static struct options {
+	bool drop_messages, store_headlines;
+	int64_t quota; /* stanzas of one user; 0: no limit */
+} set;
 
-static bool start(struct config *config)
+static bool read_options(struct config *config, void *into)
 {
-	drop_messages = config_has(config, "offline.dropmessages");
-	store_headlines = config_has(config, "offline.storeheadlines");
-	quota = config_int(config, "offline.userquota", 0, 0, INT32_MAX);
+	struct options *o = into;
+
+	o->drop_messages = config_has(config, "offline.dropmessages");
+	o->store_headlines = config_has(config, "offline.storeheadlines");
+	o->quota = config_int(config, "offline.userquota", 0, 0, INT32_MAX);
 	return true;
 }
 
@@ -121,7 +125,7 @@ static enum verdict store(struct event *ev)
 
 static enum verdict store_below_quota(struct event *ev)
 {
-	if (ev->user->queued + ev->user->writes < quota)
+	if (ev->user->queued + ev->user->writes < set.quota)
 		return store(ev);
 	return ev->type == ST_HEADLINE ? V_HANDLED : event_error(ev, SE_SERVICE_UNAVAILABLE);
 }
@@ -139,12 +143,12 @@ static enum verdict pkt_user(struct event *ev)
 {
 	struct store_req *req;
 
-	if (!event_is(ev, PL_MESSAGE) || drop_messages ||
-		(ev->type != ST_NORMAL && ev->type != ST_CHAT && !(ev->type == ST_HEADLINE && store_headlines)))
+	if (!event_is(ev, PL_MESSAGE) || set.drop_messages ||
+		(ev->type != ST_NORMAL && ev->type != ST_CHAT && !(ev->type == ST_HEADLINE && set.store_headlines)))
 		return V_PASS;
 	if (only_chat_state(ev))
 		return V_HANDLED;
-	if (!quota)
+	if (!set.quota)
 		return store(ev);
 	if (ev->user->parts & PART_QUEUE)
 		return store_below_quota(ev);
@@ -322,7 +326,7 @@ static void user_delete(struct event *ev, struct store_req *req)
 const struct module module_offline = {
 	.name = "offline",
 	.features = (const char *const[]){ "msgoffline", NULL },
-	.start = start,
+	.options = { &set, sizeof(set), read_options, NULL },
 	.part = PART_QUEUE,
 	.load_ask = load_ask,
 	.load_done = load_done,

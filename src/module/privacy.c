@@ -1,5 +1,5 @@
 /* privacy.c - XEP-0016 Privacy Lists and XEP-0191 Blocking Command: where stanzas meet the lists.
- * Threads: shards; the limits are fixed before the threads start.
+ * Threads: shards; the limits change while these stand still.
  * Owns: nothing; the lists are the user's.
  *
  * A client's own stanzas are asked about in in-sess, in front of everything else that they would do; what the server sends for a user in
@@ -7,13 +7,15 @@
  */
 #include "module/privacy.h"
 
-uint32_t privacy_max_lists, privacy_max_items;
+struct privacy_limits privacy_limits;
 
-static bool start(struct config *config)
+static bool read_options(struct config *config, void *into)
 {
+	struct privacy_limits *l = into;
+
 	/* Every list is in memory while its user is online, and the one in force is walked for every stanza and contact. */
-	privacy_max_lists = (uint32_t)config_int(config, "limits.privacy-lists", 50, 1, 100000);
-	privacy_max_items = (uint32_t)config_int(config, "limits.privacy-items", 1000, 1, 1000000);
+	l->lists = (uint32_t)config_int(config, "limits.privacy-lists", 50, 1, 100000);
+	l->items = (uint32_t)config_int(config, "limits.privacy-items", 1000, 1, 1000000);
 	return true;
 }
 
@@ -158,7 +160,7 @@ static void user_delete(struct event *ev, struct store_req *req)
 const struct module module_privacy = {
 	.name = "privacy",
 	.features = (const char *const[]){ NS_PRIVACY, NS_BLOCKING, NULL },
-	.start = start,
+	.options = { &privacy_limits, sizeof(privacy_limits), read_options, NULL },
 	.iq = (const struct iq_rule[]){ { IQ_GET | IQ_SET, TO_SELF, NS_PRIVACY, privacy_on_lists },
 		{ IQ_GET | IQ_SET, TO_SELF, NS_BLOCKING, privacy_on_blocking }, { 0 } },
 	.in_sess = in_sess,

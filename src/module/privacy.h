@@ -119,7 +119,8 @@ void privacy_show(struct event *ev, const struct privacy *old, const struct priv
 
 /* --- privacy_read.c, privacy_lists.c, privacy_blocking.c ----------------------------------------------------------------------- */
 
-extern uint32_t privacy_max_lists, privacy_max_items;
+struct privacy_limits { uint32_t lists, items; }; /* of one user; in one list */
+extern struct privacy_limits privacy_limits;
 
 /* A <list/> of a request, with at least one item. V_PASS, or V_ERROR and why. */
 enum verdict privacy_read_list(struct event *ev, struct xml *list, struct privacy_list **out);

@@ -215,7 +215,7 @@ static enum verdict set_list(struct event *ev, struct xml *e)
 	v = privacy_read_list(ev, e, &list);
 	if (v != V_PASS)
 		return v;
-	if (p && p->n >= privacy_max_lists && !privacy_find(p, name)) {
+	if (p && p->n >= privacy_limits.lists && !privacy_find(p, name)) {
 		privacy_list_unref(&list);
 		return event_error_text(ev, SE_POLICY_VIOLATION, "too many privacy lists");
 	}

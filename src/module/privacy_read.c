@@ -140,7 +140,7 @@ enum verdict privacy_read_list(struct event *ev, struct xml *list, struct privac
 
 	for (struct xml *e = xml_child(list, NULL, NULL); e; e = xml_next(e, NULL, NULL))
 		n++;
-	if (n > privacy_max_items)
+	if (n > privacy_limits.items)
 		return event_error_text(ev, SE_POLICY_VIOLATION, "too many items in a privacy list");
 	rules = calloc(n, sizeof(*rules));
 	if (!rules)

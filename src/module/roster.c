@@ -11,19 +11,28 @@
 #define NAME_MAX_BYTES 1023
 #define GROUPS_MAX 64 /* of one item */
 
-static int64_t max_items; /* 0: no limit */
-bool roster_drop_requests;
+static struct options {
+	int64_t max_items; /* 0: no limit */
+	bool drop_requests;
+} set;
 
-static bool start(struct config *config)
+static bool read_options(struct config *config, void *into)
 {
-	roster_drop_requests = config_has(config, "offline.dropsubscriptions");
-	max_items = config_int(config, "roster.maxitems", 0, 0, INT32_MAX);
+	struct options *o = into;
+
+	o->drop_requests = config_has(config, "offline.dropsubscriptions");
+	o->max_items = config_int(config, "roster.maxitems", 0, 0, INT32_MAX);
 	return true;
 }
 
 bool roster_full(const struct user *u)
 {
-	return max_items && u->roster.n >= max_items;
+	return set.max_items && u->roster.n >= set.max_items;
+}
+
+bool roster_drops_requests(void)
+{
+	return set.drop_requests;
 }
 
 /* --- writing it out ---------------------------------------------------------------------------------------------------- */
@@ -389,7 +398,7 @@ static void user_delete(struct event *ev, struct store_req *req)
 const struct module module_roster = {
 	.name = "roster",
 	.features = (const char *const[]){ NS_ROSTER, NULL },
-	.start = start,
+	.options = { &set, sizeof(set), read_options, NULL },
 	.part = PART_ROSTER,
 	.load_ask = roster_load_ask,
 	.load_done = roster_load_done,

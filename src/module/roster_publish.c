@@ -1,5 +1,5 @@
 /* roster_publish.c - published rosters: contacts that an operator's table puts into users' rosters when these are loaded.
- * Threads: shards; the options are fixed before the threads start, the caches stand under a mutex.
+ * Threads: shards; the options change while these stand still, the caches stand under a mutex.
  * Owns: the caches. What is read for one user's load belongs to that load.
  */
 #include <pthread.h>
@@ -14,7 +14,7 @@
 
 enum fetch_key { KEY_NONE, KEY_FIXED, KEY_USER, KEY_DOMAIN };
 
-static struct {
+static struct options {
 	bool on, check, create, fix, override, map, force;
 	enum fetch_key key;
 	struct span fixed, check_domain, prefix, suffix;
@@ -23,32 +23,33 @@ static struct {
 
 #define P "user.template.publish"
 
-static bool start(struct config *config)
+static bool read_options(struct config *config, void *into)
 {
+	struct options *o = into;
 	const struct config_value *table = config_get(config, P ".db-table", 0);
 
-	set.on = config_has(config, P);
-	if (!set.on)
+	o->on = config_has(config, P);
+	if (!o->on)
 		return true;
 	if (table && !span_is(config_value_text(table), "published-roster"))
 		config_bad(config, table, "\"" SPAN_FMT "\": published contacts are read from the table published-roster alone",
 			SPAN_ARG(config_value_text(table)));
-	set.key = config_has(config, P ".fetch-key.fixed") ? KEY_FIXED : config_has(config, P ".fetch-key.user") ? KEY_USER
+	o->key = config_has(config, P ".fetch-key.fixed") ? KEY_FIXED : config_has(config, P ".fetch-key.user") ? KEY_USER
 		: config_has(config, P ".fetch-key.domain") ? KEY_DOMAIN : KEY_NONE;
-	set.fixed = config_text(config, P ".fetch-key.fixed", "");
-	set.check = config_has(config, P ".check-remove-domain");
-	set.check_domain = config_text(config, P ".check-remove-domain", "");
-	if (span_is(set.check_domain, "1")) /* how an element without text reads */
-		set.check_domain = (struct span){ 0 };
-	set.create = config_has(config, P ".force-create-contacts");
-	set.fix = config_has(config, P ".fix-subscriptions");
-	set.override = config_has(config, P ".override-names");
-	set.map = config_has(config, P ".mapped-groups.map-groups");
-	set.force = config_has(config, P ".force-groups");
-	set.prefix = config_text(config, P ".force-groups.prefix", "");
-	set.suffix = config_text(config, P ".force-groups.suffix", "");
-	set.active_ttl = config_int(config, P ".active-cache-ttl", 0, 0, INT32_MAX);
-	set.group_ttl = config_int(config, P ".mapped-groups.group-cache-ttl", 0, 0, INT32_MAX);
+	o->fixed = config_text(config, P ".fetch-key.fixed", "");
+	o->check = config_has(config, P ".check-remove-domain");
+	o->check_domain = config_text(config, P ".check-remove-domain", "");
+	if (span_is(o->check_domain, "1")) /* how an element without text reads */
+		o->check_domain = (struct span){ 0 };
+	o->create = config_has(config, P ".force-create-contacts");
+	o->fix = config_has(config, P ".fix-subscriptions");
+	o->override = config_has(config, P ".override-names");
+	o->map = config_has(config, P ".mapped-groups.map-groups");
+	o->force = config_has(config, P ".force-groups");
+	o->prefix = config_text(config, P ".force-groups.prefix", "");
+	o->suffix = config_text(config, P ".force-groups.suffix", "");
+	o->active_ttl = config_int(config, P ".active-cache-ttl", 0, 0, INT32_MAX);
+	o->group_ttl = config_int(config, P ".mapped-groups.group-cache-ttl", 0, 0, INT32_MAX);
 	return true;
 }
 
@@ -431,7 +432,7 @@ static bool load_finish(struct user *u, const struct store_req *answer, void *st
 
 const struct module module_roster_publish = {
 	.name = "roster-publish",
-	.start = start,
+	.options = { &set, sizeof(set), read_options, NULL },
 	.part = PART_ROSTER,
 	.load_ask = load_ask,
 	.load_done = load_done,

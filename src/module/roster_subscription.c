@@ -247,7 +247,7 @@ enum verdict roster_inbound(struct event *ev)
 	change.before = state_of(ev->user, jid_full(&p->from));
 	change.step = subscription_inbound(change.before, kind);
 	change.kind = (uint8_t)kind;
-	if (roster_drop_requests && kind == SUB_SUBSCRIBE && change.step.pass && !user_top(ev->user))
+	if (roster_drops_requests() && kind == SUB_SUBSCRIBE && change.step.pass && !user_top(ev->user))
 		return V_HANDLED;
 	if (change.step.changed)
 		return commit(ev, &p->from, change, on_inbound_committed);

@@ -14,33 +14,43 @@
 #define FILE_MAX_BYTES (1u << 20)
 #define GROUPS_MAX 64 /* of one item */
 
-static char *path; /* NULL: there is no template */
 static pthread_mutex_t reading = PTHREAD_MUTEX_INITIALIZER;
-static struct timespec read_at; /* the file's own time, when it was read */
-static struct roster_item **items;
-static uint32_t nitems;
+static struct template {
+	char *path;              /* NULL: there is none */
+	struct timespec read_at; /* the file's own time, when it was read */
+	struct roster_item **items;
+	uint32_t nitems;
+} set;
 
-static bool start(struct config *config)
+static bool read_options(struct config *config, void *into)
 {
+	struct template *t = into;
 	struct span text = config_text(config, "user.template.roster", "");
 
-	free(path);
-	path = text.n ? strndup(text.p, text.n) : NULL;
-	return path || !text.n;
+	t->path = text.n ? strndup(text.p, text.n) : NULL;
+	return t->path || !text.n;
 }
 
-static void forget(void)
+static void forget(struct template *t)
 {
-	while (nitems)
-		free(items[--nitems]);
-	free(items);
-	items = NULL;
+	while (t->nitems)
+		free(t->items[--t->nitems]);
+	free(t->items);
+	t->items = NULL;
+}
+
+static void drop_options(void *old)
+{
+	struct template *t = old;
+
+	forget(t);
+	free(t->path);
 }
 
 /* The file's bytes with comments and declarations blanked: what is left passes the gate, and the lines are where they were. */
 static bool read_file(struct buf *text)
 {
-	FILE *f = fopen(path, "re");
+	FILE *f = fopen(set.path, "re");
 	char *at, *end;
 
 	if (!f)
@@ -91,14 +101,14 @@ static struct roster_item *read_item(struct xml *xml, const char *text, uint32_t
 	unsigned s = 0;
 
 	if (!jid_prep(&jid, xml_attr(xml, "jid"), room)) {
-		log_error("%s:%d: item left out (jid=\"" SPAN_FMT "\" is not a JID)", path, line_of(text, number),
+		log_error("%s:%d: item left out (jid=\"" SPAN_FMT "\" is not a JID)", set.path, line_of(text, number),
 			SPAN_ARG(xml_attr(xml, "jid")));
 		return NULL;
 	}
 	while (wanted.n && s < 4 && !span_is(wanted, subscriptions[s]))
 		s++;
 	if (s == 4) {
-		log_error("%s:%d: item left out (subscription=\"" SPAN_FMT "\" is not none, to, from or both)", path, line_of(text, number),
+		log_error("%s:%d: item left out (subscription=\"" SPAN_FMT "\" is not none, to, from or both)", set.path, line_of(text, number),
 			SPAN_ARG(wanted));
 		return NULL;
 	}
@@ -110,7 +120,7 @@ static struct roster_item *read_item(struct xml *xml, const char *text, uint32_t
 	buf_init(&buf);
 	f.groups = groups;
 	if (!roster_read_groups(xml, &buf, groups, &f.ngroups, &why))
-		log_error("%s:%d: item left out (a group is empty, too long or there twice, or there are more than %d)", path,
+		log_error("%s:%d: item left out (a group is empty, too long or there twice, or there are more than %d)", set.path,
 			line_of(text, number), GROUPS_MAX);
 	else
 		item = roster_item_new(&f);
@@ -124,19 +134,19 @@ static void read_items(struct xml *query, const char *text)
 
 	for (struct xml *e = xml_child(query, NS_ROSTER, "item"); e; e = xml_next(e, NS_ROSTER, "item"))
 		n++;
-	items = calloc(n + 1, sizeof(struct roster_item *));
-	for (struct xml *e = xml_child(query, NS_ROSTER, "item"); e && items; e = xml_next(e, NS_ROSTER, "item")) {
+	set.items = calloc(n + 1, sizeof(struct roster_item *));
+	for (struct xml *e = xml_child(query, NS_ROSTER, "item"); e && set.items; e = xml_next(e, NS_ROSTER, "item")) {
 		struct roster_item *item = read_item(e, text, number++);
 
-		for (uint32_t i = 0; item && i < nitems; i++)
-			if (span_eq(item_jid(items[i]), item_jid(item))) {
-				log_error("%s:%d: item left out (" SPAN_FMT " is there twice)", path, line_of(text, number - 1),
+		for (uint32_t i = 0; item && i < set.nitems; i++)
+			if (span_eq(item_jid(set.items[i]), item_jid(item))) {
+				log_error("%s:%d: item left out (" SPAN_FMT " is there twice)", set.path, line_of(text, number - 1),
 					SPAN_ARG(item_jid(item)));
 				free(item);
 				item = NULL;
 			}
 		if (item)
-			items[nitems++] = item;
+			set.items[set.nitems++] = item;
 	}
 }
 
@@ -150,9 +160,9 @@ static void parse(struct shard *shard, struct buf *text)
 		n--;
 	doc = row_check(shard, span_of(first, n)) ? xml_parse(span_of(first, n), NULL) : NULL;
 	if (!doc)
-		log_error("%s: not well-formed XML (new users get no roster items)", path);
+		log_error("%s: not well-formed XML (new users get no roster items)", set.path);
 	else if (!xml_is(xml_root(doc), NS_ROSTER, "query"))
-		log_error("%s: not a <query xmlns='" NS_ROSTER "'> (new users get no roster items)", path);
+		log_error("%s: not a <query xmlns='" NS_ROSTER "'> (new users get no roster items)", set.path);
 	else
 		read_items(xml_root(doc), text->p);
 	if (doc)
@@ -165,33 +175,37 @@ static void refresh(struct shard *shard)
 	struct stat st;
 	struct buf text;
 
-	if (stat(path, &st) != 0) {
-		log_limited(LOG_LEVEL_ERROR, "%s: cannot be read (%s): new users get no roster items", path, strerror(errno));
-		forget();
-		memset(&read_at, 0, sizeof(read_at));
+	if (stat(set.path, &st) != 0) {
+		log_limited(LOG_LEVEL_ERROR, "%s: cannot be read (%s): new users get no roster items", set.path, strerror(errno));
+		forget(&set);
+		memset(&set.read_at, 0, sizeof(set.read_at));
 		return;
 	}
-	if (st.st_mtim.tv_sec == read_at.tv_sec && st.st_mtim.tv_nsec == read_at.tv_nsec)
+	if (st.st_mtim.tv_sec == set.read_at.tv_sec && st.st_mtim.tv_nsec == set.read_at.tv_nsec)
 		return;
-	read_at = st.st_mtim;
-	forget();
+	set.read_at = st.st_mtim;
+	forget(&set);
 	buf_init(&text);
 	if (read_file(&text))
 		parse(shard, &text);
 	else
-		log_error("%s: cannot be read (%s): new users get no roster items", path, strerror(errno));
+		log_error("%s: cannot be read (%s): new users get no roster items", set.path, strerror(errno));
 	buf_free(&text);
 }
 
 static void user_create(struct event *ev, struct store_req *req)
 {
-	if (!path)
+	if (!set.path)
 		return;
 	pthread_mutex_lock(&reading);
 	refresh(ev->shard);
-	for (uint32_t i = 0; i < nitems; i++)
-		roster_store_item(req, items[i]);
+	for (uint32_t i = 0; i < set.nitems; i++)
+		roster_store_item(req, set.items[i]);
 	pthread_mutex_unlock(&reading);
 }
 
-const struct module module_template_roster = { .name = "template-roster", .start = start, .user_create = user_create };
+const struct module module_template_roster = {
+	.name = "template-roster",
+	.options = { &set, sizeof(set), read_options, drop_options },
+	.user_create = user_create,
+};

@@ -10,15 +10,24 @@
 #define T_STATUS_COLUMNS (STATUS_XML + 1)
 #define SHOW_MAX 19 /* bytes of <show/>, as jabberd2 keeps them */
 
-static char *resource; /* NULL: none */
+static struct options {
+	char *resource; /* NULL: none */
+} set;
 
-static bool start(struct config *config)
+static bool read_options(struct config *config, void *into)
 {
+	struct options *o = into;
 	struct span text = config_text(config, "status.resource", "");
 
-	free(resource);
-	resource = text.n ? strndup(text.p, text.n) : NULL;
-	return resource || !text.n;
+	o->resource = text.n ? strndup(text.p, text.n) : NULL;
+	return o->resource || !text.n;
+}
+
+static void drop_options(void *old)
+{
+	struct options *o = old;
+
+	free(o->resource);
 }
 
 /* Absent values leave what the row has: the last presence outlives the session that sent it. */
@@ -106,8 +115,8 @@ static enum verdict pkt_sm(struct event *ev)
 
 	if (!event_is(ev, PL_PRESENCE))
 		return V_PASS;
-	if (resource)
-		server_presence(ev, resource);
+	if (set.resource)
+		server_presence(ev, set.resource);
 	if ((ev->type == ST_NONE || ev->type == ST_UNAVAILABLE) && from->node_len && !serves_domain(ev->shard, jid_domain(from)) &&
 		serves_domain(ev->shard, jid_domain(&ev->packet->to)))
 		foreign(ev);
@@ -122,7 +131,7 @@ static void user_delete(struct event *ev, struct store_req *req)
 
 const struct module module_status = {
 	.name = "status",
-	.start = start,
+	.options = { &set, sizeof(set), read_options, drop_options },
 	.pkt_sm = pkt_sm,
 	.in_sess = in_sess,
 	.sess_start = sess_start,

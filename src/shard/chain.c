@@ -1,5 +1,5 @@
 /* chain.c - the module chains of sm.xml, and how an event walks one.
- * Threads: chains_read() is main's, the rest runs on shards.
+ * Threads: chains_read() and server_read_options() are main's, the rest runs on shards.
  * Owns: nothing; chains point at the modules' constant structs.
  */
 #include "shard/shard.h"
@@ -82,7 +82,7 @@ static void add_needed(struct server *server)
 	}
 }
 
-bool chains_read(struct server *server)
+void chains_read(struct server *server)
 {
 	const struct config_value *v;
 
@@ -97,16 +97,17 @@ bool chains_read(struct server *server)
 			read_chain(server, v, chain);
 	}
 	add_needed(server);
-	query_limit_read(server->set.config);
-	if (!aci_read(server->set.config))
-		return false;
 	server->everybody = !in_any_chain(server, module_named(SPAN("active")));
 	if (server->chains[CHAIN_IN_SESS].n == 0)
 		log_warning("%s: <modules> has no in-sess chain: clients will get no answers", config_path(server->set.config));
+}
+
+bool server_read_options(struct config *config, struct change *change)
+{
 	for (const struct module *const *m = modules_all; *m; m++)
-		if ((*m)->start && !(*m)->start(server->set.config))
+		if (!change_read(change, &(*m)->options, config))
 			return false;
-	return true;
+	return change_read(change, &query_limit, config) && change_read(change, &aci_lists, config);
 }
 
 enum stanza_type stanza_type_of(enum payload payload, struct span type)

@@ -172,7 +172,7 @@ static void start(struct shard *shard, struct packet *p)
 	ev.user = u;
 	if (u->exists) {
 		start_session(shard, u, p);
-	} else if (!shard->server->set.auto_create) {
+	} else if (!shard->server->set.tuning.auto_create) {
 		log_notice("user not found and user.auto-create not enabled, can't start session: jid=" SPAN_FMT,
 			SPAN_ARG(jid_full(&p->to)));
 		control_failed(shard, p);

@@ -1,5 +1,5 @@
 /* limit.c - how many requests that cost the database something one user may make: <storage><limits><queries>.
- * Threads: query_limit_read() is main's, the rest the owning shard's.
+ * Threads: the owning shard's; the limit changes while these stand still.
  * Owns: nothing; a user counts, its shard remembers who went too far.
  * Whoever goes over it is disconnected, as by jabberd2, and its sessions end. What others send to a user costs that user nothing: it has a count of
  * its own, and they are told.
@@ -11,19 +11,23 @@
 #define NS_ROSTER "jabber:iq:roster"
 #define NS_VCARD "vcard-temp"
 
-static struct {
+static struct limit {
 	uint32_t queries; /* 0: no limit */
 	uint64_t within_ms, throttle_ms;
 } limit;
 
-void query_limit_read(struct config *config)
+static bool read_limit(struct config *config, void *into)
 {
+	struct limit *l = into;
 	const struct config_value *v = config_get(config, "storage.limits.queries", 0);
 
-	limit.queries = (uint32_t)config_value_int(config, v, 0, 0, INT32_MAX);
-	limit.within_ms = v ? (uint64_t)config_attr_int(config, v, "seconds", 5, 1, INT32_MAX) * 1000 : 0;
-	limit.throttle_ms = v ? (uint64_t)config_attr_int(config, v, "throttle", 60, 0, INT32_MAX) * 1000 : 0;
+	l->queries = (uint32_t)config_value_int(config, v, 0, 0, INT32_MAX);
+	l->within_ms = v ? (uint64_t)config_attr_int(config, v, "seconds", 5, 1, INT32_MAX) * 1000 : 0;
+	l->throttle_ms = v ? (uint64_t)config_attr_int(config, v, "throttle", 60, 0, INT32_MAX) * 1000 : 0;
+	return true;
 }
+
+const struct tunables query_limit = { &limit, sizeof(limit), read_limit, NULL };
 
 static bool is_subscription(const struct event *ev)
 {

@@ -9,6 +9,7 @@
 #include "shard/shard.h"
 #include "shardsm/clock.h"
 #include "shardsm/log.h"
+#include "shardsm/standstill.h"
 
 #define TABLE_FIRST 1024u /* buckets; cds_lfht grows and shrinks by itself */
 
@@ -137,6 +138,9 @@ static void on_letter(struct shard *shard, struct letter *l)
 	case LETTER_PEER_HERE:
 		on_peer(shard, l);
 		break;
+	case LETTER_HALT:
+		standstill_here(l);
+		break;
 	case LETTER_JOB:
 		on_job(shard, l);
 		break;
@@ -197,8 +201,8 @@ bool shard_scanner_ready(struct shard *shard)
 	size_t used;
 
 	/* What is our own was bounded where it came in; a roster of ten thousand items is one stanza all the same. */
-	const struct route_limits limits = { .frame_bytes = 1u << 30, .depth = shard->server->set.limits.depth,
-		.attributes = shard->server->set.limits.attributes, .elements = 1u << 30 };
+	const struct route_limits limits = { .frame_bytes = 1u << 30, .depth = shard->server->set.tuning.limits.depth,
+		.attributes = shard->server->set.tuning.limits.attributes, .elements = 1u << 30 };
 
 	route_scanner_init(&shard->scanner, &limits);
 	return route_next(&shard->scanner, header, sizeof(header) - 1, &route, &used) == ROUTE_HEADER &&
@@ -265,6 +269,25 @@ static bool shard_init(struct shard *shard, struct server *server, uint32_t i)
 		hash_random(&shard->fresh, sizeof(shard->fresh)) && mailbox_init(&shard->box, shard->name);
 }
 
+static bool read_options_first(struct server *server)
+{
+	struct change *change = change_new();
+	bool ok = change && server_read_options(server->set.config, change);
+
+	if (ok)
+		change_apply(change);
+	change_free(&change);
+	return ok;
+}
+
+void server_retune(struct server *server, const struct server_tuning *tuning)
+{
+	server->set.tuning = *tuning;
+	for (uint32_t i = 0; i < server->set.nshards; i++)
+		if (!shard_scanner_ready(server->shards[i]))
+			log_error("%s: limits.depth and limits.attributes stay what they were", server->shards[i]->name);
+}
+
 struct server *server_new(const struct server_settings *settings)
 {
 	struct server *server = calloc(1, sizeof(*server));
@@ -276,8 +299,9 @@ struct server *server_new(const struct server_settings *settings)
 	server->started = clock_wall();
 	server->shards = calloc(n, sizeof(*server->shards));
 	server->boxes = calloc(n, sizeof(*server->boxes));
-	if (!server->shards || !server->boxes || !chains_read(server))
+	if (!server->shards || !server->boxes || !read_options_first(server))
 		goto fail;
+	chains_read(server);
 	for (uint32_t i = 0; i < n; i++) {
 		server->shards[i] = aligned_alloc(64, (sizeof(struct shard) + 63) & ~(size_t)63);
 		if (!server->shards[i])

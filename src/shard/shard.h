@@ -113,7 +113,7 @@ void event_finish(struct event *ev, enum verdict v); /* what comes of a chain's 
 void reply_condition(struct shard *shard, struct packet *p, enum stanza_condition c);
 
 /* chain.c */
-bool chains_read(struct server *server); /* false: logged */
+void chains_read(struct server *server);
 enum verdict chain_run(struct event *ev, enum chain chain, uint8_t from);
 void chain_component(struct shard *shard, struct span name, const struct outbox *link, bool here);
 enum stanza_type stanza_type_of(enum payload payload, struct span type);
@@ -149,7 +149,7 @@ void peers_free(struct shard *shard); /* at the end */
 bool peer_is(const struct peer *peer, struct span name, const struct outbox *link);
 
 /* limit.c */
-void query_limit_read(struct config *config);
+extern const struct tunables query_limit;
 /* A client's packet: over the limit it was answered, and that user's sessions have ended: nothing more may be done with the event. */
 bool query_over_limit(struct event *ev);
 bool query_refused_from_others(struct event *ev); /* a packet for ev->user */

@@ -146,7 +146,7 @@ static struct packet *pop(struct user *u)
 
 void user_wait(struct user *u, struct packet *p)
 {
-	struct waiting *w = u->nwaiting < u->owner->server->set.user_queue || u->draining ? malloc(sizeof(*w)) : NULL;
+	struct waiting *w = u->nwaiting < u->owner->server->set.tuning.user_queue || u->draining ? malloc(sizeof(*w)) : NULL;
 
 	if (!w || !(w->packet = packet_keep(p))) {
 		free(w);

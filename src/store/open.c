@@ -177,16 +177,14 @@ static void free_settings(struct store_settings *s)
 		free((char *)texts[i]);
 }
 
-struct store *store_open(struct config *config, unsigned threads)
+/* Returns how many of settings are filled. */
+static unsigned read_all(struct config *config, struct store_settings *settings)
 {
-	struct store_settings settings[STORE_DATABASES_MAX] = { { 0 } };
 	uint8_t engine_of[T_COUNT];
 	unsigned n = 0;
-	int errors = config_errors(config);
-	struct store *store = NULL;
 
 	if (!read_drivers(config, engine_of))
-		return NULL;
+		return 0;
 	for (unsigned i = 0; i < NENGINES; i++) {
 		for (unsigned t = 0; t < T_COUNT; t++) {
 			if (engine_of[t] == i)
@@ -198,6 +196,25 @@ struct store *store_open(struct config *config, unsigned threads)
 			settings[n].threads = SERVER_THREADS;
 		read_settings(config, engines[i], &settings[n++]);
 	}
+	return n;
+}
+
+void store_check_config(struct config *config)
+{
+	struct store_settings settings[STORE_DATABASES_MAX] = { { 0 } };
+	unsigned n = read_all(config, settings);
+
+	while (n--)
+		free_settings(&settings[n]);
+}
+
+struct store *store_open(struct config *config, unsigned threads)
+{
+	struct store_settings settings[STORE_DATABASES_MAX] = { { 0 } };
+	int errors = config_errors(config);
+	unsigned n = read_all(config, settings);
+	struct store *store = NULL;
+
 	if (config_errors(config) == errors)
 		store = store_open_settings(settings, n, threads);
 	while (n--)

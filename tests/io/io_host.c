@@ -179,7 +179,7 @@ int main(int argc, char **argv)
 		.acceptors = (uint32_t)number(argc, argv, "acceptors", 1),
 		.shards = box_list,
 		.nshards = (uint32_t)number(argc, argv, "shards", 2),
-		.limits = route_limits_default,
+		.tuning.limits = route_limits_default,
 		.route_mxml = number(argc, argv, "mxml", 0) != 0,
 		.id = SPAN("sm"),
 		.domains = domains,
@@ -190,8 +190,8 @@ int main(int argc, char **argv)
 		.listens = &listen,
 		.nlistens = option(argc, argv, "listen", NULL) ? 1 : 0,
 		.login_ms = (uint32_t)number(argc, argv, "login-ms", 0),
-		.link_bytes = (uint64_t)number(argc, argv, "link-bytes", 64 << 20),
-		.shard_bytes = (uint64_t)number(argc, argv, "shard-bytes", 64 << 20),
+		.tuning.link_bytes = (uint64_t)number(argc, argv, "link-bytes", 64 << 20),
+		.tuning.shard_bytes = (uint64_t)number(argc, argv, "shard-bytes", 64 << 20),
 		.gave_up = gave_up,
 		.ready = ready,
 	};
@@ -201,7 +201,7 @@ int main(int argc, char **argv)
 	log_open(SPAN("stdout"), "io_host", NULL, NULL);
 	rcu_thread_start();
 	if (number(argc, argv, "frame-bytes", 0))
-		cfg.limits.frame_bytes = (uint32_t)number(argc, argv, "frame-bytes", 0);
+		cfg.tuning.limits.frame_bytes = (uint32_t)number(argc, argv, "frame-bytes", 0);
 	cfg.names = names_new();
 	for (unsigned i = 0; i < cfg.nshards; i++) {
 		box_list[i] = &boxes[i];

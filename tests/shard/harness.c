@@ -112,7 +112,7 @@ struct harness *harness_new(uint32_t nshards)
 	h->store = store_open(h->config, 2);
 	must(h->store != NULL, "store");
 	h->server = server_new(&(struct server_settings){ .config = h->config, .id = SPAN("sm"), .domains = domains, .ndomains = 1,
-		.nshards = nshards, .names = h->names, .store = h->store, .limits = route_limits_default, .user_queue = 100000 });
+		.nshards = nshards, .names = h->names, .store = h->store, .tuning = { .limits = route_limits_default, .user_queue = 100000 } });
 	must(h->server && server_start(h->server), "server");
 	must(dispatch_tray_init(&h->tray, server_mailboxes(h->server), nshards), "tray");
 	return h;

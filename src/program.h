@@ -1,0 +1,44 @@
+/* program.h - what main.c and reload.c share: the parts of the running program.
+ * Threads: main's.
+ * Owns: everything that is opened, until the end of the process.
+ */
+#ifndef SHARDSM_PROGRAM_H
+#define SHARDSM_PROGRAM_H
+
+#include <pthread.h>
+
+#include "shardsm/buf.h"
+#include "shardsm/config.h"
+#include "shardsm/io.h"
+#include "shardsm/options.h"
+#include "shardsm/server.h"
+#include "shardsm/standstill.h"
+#include "shardsm/store.h"
+
+struct program {
+	struct cmdline line;
+	/* what the program was started with, and what is in force now: the same until the first reload */
+	struct config *config, *live_config;
+	struct options options, live_options;
+	struct span *domains;
+	struct io_listen *listens; /* as long as io */
+	struct names *names;
+	struct store *store;
+	struct server *server;
+	struct io *io;
+	struct standstill *standstill;
+	pthread_t main_thread;
+	_Atomic bool gave_up;
+};
+
+/* The settings that reload() changes too. */
+struct server_tuning server_tuning_of(const struct options *o, const struct config *config);
+struct io_tuning io_tuning_of(const struct options *o);
+void listens_of(struct io_listen *listens, const struct options *o); /* as many as o has */
+
+/* Reads the file again. When all of it is right, what can change without a restart does, everywhere at once; what cannot is named. Every
+ * line is logged, and told to said (NULL: nobody). False: nothing has changed. */
+bool reload(struct program *p, struct buf *said);
+void reload_close(struct program *p);
+
+#endif
