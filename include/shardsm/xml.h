@@ -1,7 +1,7 @@
 /* xml.h - mini-XML made safe and namespace-aware: trees of checked frames.
  * Threads: a tree belongs to the thread that parsed it.
  * Owns: struct xml_doc owns the whole tree; elements are borrowed from it.
- * Only bytes that passed the gate (route.h) may be parsed: xml_parse() checks that nothing was lost on the way.
+ * Only bytes that passed the gate (route.h) may be parsed: xml_parse() asks it again.
  */
 #ifndef SHARDSM_XML_H
 #define SHARDSM_XML_H
@@ -16,7 +16,7 @@ struct xml; /* one element */
 void xml_thread_init(void);
 
 /* Parses one element, gated bytes. inherited_ns: the default namespace in scope around it (NULL: none). NULL: no memory, or
- * mini-XML read something else than the gate did (counted, xml_mismatches()). */
+ * the bytes are such as the gate refuses (counted, xml_mismatches()). */
 struct xml_doc *xml_parse(struct span gated, const char *inherited_ns) MUST_USE;
 void xml_free(struct xml_doc **doc);
 uint64_t xml_mismatches(void);

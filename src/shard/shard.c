@@ -163,31 +163,36 @@ void shard_post_out(struct shard *shard)
 	out_flush(shard->out);
 }
 
+bool shard_turn(struct shard *shard)
+{
+	struct letter *last, *l = mailbox_take(&shard->box, &last);
+
+	if (!l)
+		return false;
+	while (l) {
+		struct letter *next = mailbox_next(l, last);
+
+		on_letter(shard, l);
+		l = next;
+	}
+	shard_post_out(shard);
+	atomic_fetch_add_explicit(&shard->turns, 1, memory_order_release);
+	rcu_quiet();
+	return true;
+}
+
 static void *shard_main(void *arg)
 {
 	struct shard *shard = arg;
-	struct letter *last;
 
 	rcu_thread_start();
 	xml_thread_init();
 	while (!shard->leaving) {
-		struct letter *l = mailbox_take(&shard->box, &last);
-
-		if (!l) {
-			rcu_sleep();
-			mailbox_wait(&shard->box, -1);
-			rcu_wake();
+		if (shard_turn(shard))
 			continue;
-		}
-		while (l) {
-			struct letter *next = mailbox_next(l, last);
-
-			on_letter(shard, l);
-			l = next;
-		}
-		shard_post_out(shard);
-		atomic_fetch_add_explicit(&shard->turns, 1, memory_order_release);
-		rcu_quiet();
+		rcu_sleep();
+		mailbox_wait(&shard->box, -1);
+		rcu_wake();
 	}
 	rcu_thread_end();
 	return NULL;

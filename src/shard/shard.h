@@ -103,6 +103,8 @@ struct shard {
 
 /* shard.c */
 void shard_post_out(struct shard *shard); /* end of a burst: trays out */
+/* Works off what the mailbox holds, as one burst. False: it was empty. The shard's thread calls nothing else; a test may be that thread. */
+bool shard_turn(struct shard *shard);
 
 /* dispatch.c: one packet, start to finish */
 void dispatch(struct shard *shard, struct packet *p);
