@@ -5,22 +5,28 @@
 #ifndef BENCH_H
 #define BENCH_H
 
+#include "bodies.h"
 #include "shardsm/span.h"
 
 enum address { ADDRESS_FULL, ADDRESS_BARE, ADDRESS_MIXED };
 
 struct options {
 	const char *scenario;
-	const char *c2s_host; /* dial a listening sm, as its c2s; NULL: play the router */
-	uint16_t port;        /* to dial or to listen on, 0: any free one */
+	const char *host; /* to dial, as a listening sm's c2s or a relay's client; NULL: play the router */
+	bool relay;
+	uint16_t port; /* to dial or to listen on, 0: any free one */
 	const char *port_file;
 	const char *user, *pass, *domain;
 	unsigned links; /* streams to dial */
 	uint32_t sessions;
-	uint64_t messages;
-	uint32_t window;   /* operations under way at most */
-	uint64_t rate;     /* messages a second, 0: as fast as the window lets */
-	uint32_t body;     /* bytes */
+	uint32_t contacts; /* of each session, online ones */
+	uint64_t ops;
+	uint32_t window;     /* operations under way at most */
+	uint64_t rate;       /* operations a second, 0: as fast as the window lets */
+	uint64_t login_rate; /* the same of session control */
+	double duration_s;   /* nothing is sent after it, 0: all operations are */
+	double hold_s;       /* silence in the scenario idle */
+	struct bodies bodies;
 	uint32_t partners; /* recipients that one session writes to, 0: everybody */
 	enum address address;
 	uint64_t seed;
@@ -28,7 +34,8 @@ struct options {
 	unsigned timeout_s; /* no progress for so long: the run failed */
 	int pid;            /* of the sm, 0: not watched */
 	const char *pid_file;
-	const char *json, *tsv, *label;
+	const char *json, *label;
+	bool sql; /* print the users, and do no more */
 };
 
 /* Exit codes: 1 the run failed (losses, wrong deliveries, a link lost), 2 it could not begin. */

@@ -90,21 +90,26 @@ static void read_threads(struct cpu_sample *s, int pid)
 	closedir(dir);
 }
 
+uint64_t cpu_rss_kb(int pid)
+{
+	char path[64], text[128];
+	unsigned long pages;
+
+	snprintf(path, sizeof path, "/proc/%d/statm", pid);
+	if (pid <= 0 || !read_small(path, text, sizeof text) || sscanf(text, "%*u %lu", &pages) != 1)
+		return 0;
+	return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
+}
+
 void cpu_read(struct cpu_sample *s, int pid)
 {
-	char path[64], text[4096];
 	clockid_t clock;
 
 	*s = (struct cpu_sample){.own_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID)};
 	if (pid <= 0 || clock_getcpuclockid(pid, &clock) != 0)
 		return;
 	read_threads(s, pid);
-	snprintf(path, sizeof path, "/proc/%d/status", pid);
-	if (read_small(path, text, sizeof text)) {
-		const char *rss = strstr(text, "\nVmRSS:");
-		if (rss)
-			s->rss_kb = strtoull(rss + 7, NULL, 10);
-	}
+	s->rss_kb = cpu_rss_kb(pid);
 	s->total_ns = clock_ns(clock);
 	s->valid = s->total_ns > 0;
 }
@@ -120,4 +125,17 @@ void cpu_since(struct cpu_sample *out, const struct cpu_sample *earlier, const s
 			if (strcmp(out->threads[i].name, earlier->threads[j].name) == 0 &&
 				out->threads[i].ns >= earlier->threads[j].ns)
 				out->threads[i].ns -= earlier->threads[j].ns;
+}
+
+void cpu_add(struct cpu_sample *a, const struct cpu_sample *b)
+{
+	struct cpu_sample sum = *b;
+
+	sum.own_ns += a->own_ns;
+	sum.total_ns += a->total_ns;
+	for (unsigned i = 0; i < sum.nthreads; i++)
+		for (unsigned j = 0; j < a->nthreads; j++)
+			if (strcmp(sum.threads[i].name, a->threads[j].name) == 0)
+				sum.threads[i].ns += a->threads[j].ns;
+	*a = sum;
 }

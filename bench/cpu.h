@@ -2,7 +2,7 @@
  * Threads: the one thread of the program.
  * Owns: nothing; samples are values.
  * Source: the process's CPU clock (clock_getcpuclockid), /proc/PID/task/TID/schedstat (stat where the kernel has none),
- * /proc/PID/status.
+ * /proc/PID/statm.
  */
 #ifndef BENCH_CPU_H
 #define BENCH_CPU_H
@@ -28,7 +28,10 @@ struct cpu_sample {
 };
 
 void cpu_read(struct cpu_sample *s, int pid); /* pid 0: own_ns alone */
+uint64_t cpu_rss_kb(int pid);                 /* 0: there is none */
 /* later minus earlier, by name; memory as it was later. */
 void cpu_since(struct cpu_sample *out, const struct cpu_sample *earlier, const struct cpu_sample *later);
+/* Adds times, by name; memory as it is in b. */
+void cpu_add(struct cpu_sample *a, const struct cpu_sample *b);
 
 #endif

@@ -13,7 +13,7 @@ static unsigned slot_of(uint64_t ns)
 	return ((shift + 1) << LATENCY_SUB_BITS) + (unsigned)((ns >> shift) - (1u << LATENCY_SUB_BITS));
 }
 
-static uint64_t slot_end(unsigned slot)
+uint64_t latency_slot_end(unsigned slot)
 {
 	unsigned octave = slot >> LATENCY_SUB_BITS;
 	uint64_t step = slot & ((1u << LATENCY_SUB_BITS) - 1);
@@ -30,6 +30,15 @@ void latency_add(struct latency *l, uint64_t ns)
 	l->slots[slot_of(ns)]++;
 }
 
+void latency_merge(struct latency *into, const struct latency *l)
+{
+	into->count += l->count;
+	if (l->max > into->max)
+		into->max = l->max;
+	for (unsigned i = 0; i < LATENCY_SLOTS; i++)
+		into->slots[i] += l->slots[i];
+}
+
 uint64_t latency_at(const struct latency *l, double quantile)
 {
 	uint64_t want = (uint64_t)(quantile * (double)l->count + 0.5), seen = 0;
@@ -38,7 +47,7 @@ uint64_t latency_at(const struct latency *l, double quantile)
 	for (unsigned i = 0; want && i < LATENCY_SLOTS; i++) {
 		seen += l->slots[i];
 		if (seen >= want)
-			return slot_end(i) < l->max ? slot_end(i) : l->max;
+			return latency_slot_end(i) < l->max ? latency_slot_end(i) : l->max;
 	}
 	return 0;
 }

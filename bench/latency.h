@@ -16,6 +16,8 @@ struct latency {
 };
 
 void latency_add(struct latency *l, uint64_t ns);
+void latency_merge(struct latency *into, const struct latency *l);
+uint64_t latency_slot_end(unsigned slot);                      /* ns, the highest that the slot counts */
 uint64_t latency_at(const struct latency *l, double quantile); /* ns; 0: nothing was counted */
 
 #endif

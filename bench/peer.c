@@ -14,8 +14,8 @@
 
 void peers_open(struct peers *p, const struct options *opt)
 {
-	*p = (struct peers){.opt = opt, .router = opt->c2s_host == NULL};
-	p->n = p->router ? 1 : opt->links;
+	*p = (struct peers){.opt = opt, .router = opt->host == NULL};
+	p->n = p->router ? 1 : opt->relay ? 2 : opt->links;
 	p->links = bench_calloc(p->n, sizeof *p->links);
 	for (unsigned i = 0; i < p->n; i++)
 		snprintf(p->links[i].name, PEER_NAME, "c2s%u", i + 1);
@@ -31,6 +31,14 @@ void peers_close(struct peers *p)
 		wire_fini(&p->links[i].wire);
 	free(p->links);
 	*p = (struct peers){0};
+}
+
+uint64_t peers_bytes_in(const struct peers *p)
+{
+	uint64_t n = 0;
+	for (unsigned i = 0; i < p->n; i++)
+		n += p->links[i].wire.bytes_in;
+	return n;
 }
 
 size_t peers_pending(const struct peers *p)

@@ -1,5 +1,5 @@
 /* peer.h - the other end of a session manager: one or more c2s that dial a listening shardsm, or the router that an sm
- * dials, with one c2s behind it. The same scenarios run over both.
+ * dials, with one c2s behind it; or both ends of a relay. The same scenarios run over both.
  * Threads: the one thread of the program.
  * Owns: the links and their sockets, until peers_close().
  * Source: jabberd2 component protocol 1.0.
@@ -41,6 +41,7 @@ void peers_close(struct peers *p);
 /* Waits up to timeout_ns for something to read or to write, hands every route to fn, writes what was queued. Queued
  * bytes are written on entry, too. Routes handed out, -1: a link is lost. */
 long peers_poll(struct peers *p, int64_t timeout_ns, peer_route_fn fn, void *arg);
+uint64_t peers_bytes_in(const struct peers *p);
 size_t peers_pending(const struct peers *p); /* bytes that no socket took yet */
 
 #endif

@@ -60,7 +60,7 @@ static char *step(struct sasl *s, const struct peer_link *l, struct span base64,
 
 static void authenticate(const struct options *opt, struct peer_link *l)
 {
-	struct sasl *s = sasl_new(false, opt->user, opt->pass, opt->c2s_host);
+	struct sasl *s = sasl_new(false, opt->user, opt->pass, opt->host);
 	struct frame f;
 	bool done = false;
 
@@ -94,17 +94,23 @@ static void await_domain(const struct options *opt, struct peer_link *l)
 	}
 }
 
-static void dial(const struct options *opt, struct peer_link *l)
+static void connect_link(const struct options *opt, struct peer_link *l)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(opt->port)};
-	struct frame f;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
 
-	if (fd < 0 || inet_pton(AF_INET, opt->c2s_host, &a.sin_addr) != 1 ||
+	if (fd < 0 || inet_pton(AF_INET, opt->host, &a.sin_addr) != 1 ||
 		connect(fd, (struct sockaddr *)&a, sizeof a) != 0)
-		bench_die("cannot connect to %s:%u (%m)", opt->c2s_host, opt->port);
+		bench_die("cannot connect to %s:%u (%m)", opt->host, opt->port);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	wire_init(&l->wire, fd);
+}
+
+static void dial(const struct options *opt, struct peer_link *l)
+{
+	struct frame f;
+
+	connect_link(opt, l);
 	wire_printf(&l->wire, HEADER ">");
 	expect_header(l, &f);
 	expect(l, &f, "features");
@@ -123,8 +129,14 @@ static void dial(const struct options *opt, struct peer_link *l)
 
 void peer_dial_all(struct peers *p)
 {
-	for (unsigned i = 0; i < p->n; i++)
-		dial(p->opt, &p->links[i]);
+	for (unsigned i = 0; i < p->n; i++) {
+		if (p->opt->relay) {
+			connect_link(p->opt, &p->links[i]);
+			p->links[i].wire.open = true; /* no header, no authentication: elements from the first byte */
+		} else {
+			dial(p->opt, &p->links[i]);
+		}
+	}
 }
 
 static void listen_any(struct peers *p)

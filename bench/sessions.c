@@ -1,4 +1,4 @@
-/* sessions.c - session control in a window, one step at a time.
+/* sessions.c - the population: names, ids, and what is said in a session's name.
  * Threads: the one thread of the program.
  * Owns: see sessions.h.
  * Source: jabberd2 session protocol 1.0.
@@ -7,36 +7,16 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "shardsm/route.h"
 
-#define QUIET_NS 100000000 /* no bytes for so long: settled */
-#define WINDOW_MAX 500     /* session control is served more slowly than messages: a longer queue shows nothing */
-
-struct step {
-	const char *phase;
-	const char *action, *answer; /* NULL: a stanza, not session control */
-	enum session_state from, ok, refused;
-};
-
-static const struct step step_start = {"start", "start", "started", SESSION_NEW, SESSION_STARTED, SESSION_REFUSED};
-static const struct step step_create = {
-	"create", "create", "created", SESSION_REFUSED, SESSION_CREATED, SESSION_CREATED};
-static const struct step step_restart = {
-	"start", "start", "started", SESSION_CREATED, SESSION_STARTED, SESSION_REFUSED};
-static const struct step step_presence = {"presence", NULL, NULL, SESSION_STARTED, SESSION_PRESENT, SESSION_STARTED};
-static const struct step step_end = {"end", "end", "ended", SESSION_STARTED, SESSION_ENDED, SESSION_ENDED};
-
-struct round {
-	struct sessions *s;
-	const struct step *step;
-	struct phase *phase;
-	uint32_t next, under_way;
-};
+#define PRESENT_ID "present"
 
 void sessions_init(struct sessions *s, struct peers *peers, struct report *report, uint32_t n)
 {
 	size_t each = strlen(peers->opt->domain) + 18, used = 0;
+	uint32_t run;
 
 	*s = (struct sessions){.peers = peers, .report = report, .n = n};
 	s->v = bench_calloc(n, sizeof *s->v);
@@ -48,6 +28,9 @@ void sessions_init(struct sessions *s, struct peers *peers, struct report *repor
 		s->v[i].bare_len = (uint16_t)(len - 2);
 		used += (size_t)len;
 	}
+	if (getrandom(&run, sizeof run, 0) != sizeof run)
+		bench_die("the kernel gives no random bytes (%m)");
+	text_hex8(s->run, run);
 }
 
 void sessions_free(struct sessions *s)
@@ -73,46 +56,93 @@ bool session_of(const struct sessions *s, const struct frame *f, uint32_t *i)
 	return true;
 }
 
-/* Not every server shows a session its own presence (jabberd2's does not), so a ping in the same route order says when
- * the presence was dealt with: what one session sends is handled in the order sent. */
-static void send_presence(struct round *r, uint32_t i)
+bool session_is(const struct sessions *s, unsigned link, const struct frame *f, uint32_t i)
 {
-	struct sessions *s = r->s;
-	struct peer_link *l = &s->peers->links[session_link(s, i)];
-	struct span sm = session_sm(s, i);
-
-	wire_printf(&l->wire,
-		"<presence xmlns='" NS_CLIENT "' xmlns:sc='" NS_SESSION "' sc:c2s='%u' sc:sm='" SPAN_FMT "'/></route>",
-		i + 1, SPAN_ARG(sm));
-	wire_printf(&l->wire,
-		"<route xmlns='" NS_COMPONENT "' to='%s' from='%s'><iq xmlns='" NS_CLIENT "' xmlns:sc='" NS_SESSION
-		"' type='get' to='%s' id='present' sc:c2s='%u' sc:sm='" SPAN_FMT "'><ping xmlns='urn:xmpp:ping'/></iq>",
-		s->sm_name, l->name, s->peers->opt->domain, i + 1, SPAN_ARG(sm));
+	uint32_t at;
+	return session_of(s, f, &at) && at == i && link == session_link(s, i) &&
+	       span_eq(tag_session(&f->payload, "sm"), session_sm(s, i));
 }
 
-static void send_step(struct round *r, uint32_t i)
+static void render_heads(struct sessions *s)
 {
-	struct sessions *s = r->s;
-	struct peer_link *l = &s->peers->links[session_link(s, i)];
-	const char *domain = s->peers->opt->domain, *action = r->step->action;
-	struct span target = r->step == &step_create ? session_bare(s, i) : session_jid(s, i);
-	const char *to = r->step->from < SESSION_STARTED ? domain : s->sm_name;
+	for (unsigned i = 0; i < s->peers->n; i++) {
+		int n = snprintf(s->heads[i], sizeof s->heads[i], "<route xmlns='" NS_COMPONENT "' to='%s' from='%s'>",
+			s->sm_name, s->peers->links[i].name);
+		if (n < 0 || (size_t)n >= sizeof s->heads[i])
+			bench_die("component names too long");
+		s->head_len[i] = (uint32_t)n;
+	}
+}
 
-	wire_printf(&l->wire, "<route xmlns='" NS_COMPONENT "' to='%s' from='%s'>", to, l->name);
-	if (!action)
-		send_presence(r, i);
-	else if (r->step == &step_end)
-		wire_printf(&l->wire,
-			"<sc:session xmlns:sc='" NS_SESSION "' sc:c2s='%u' sc:sm='" SPAN_FMT "' action='end'/>", i + 1,
-			SPAN_ARG(session_sm(s, i)));
-	else
-		wire_printf(&l->wire,
-			"<sc:session xmlns:sc='" NS_SESSION "' sc:c2s='%u' action='%s' target='" SPAN_FMT
-			"' id='b%u'/>",
-			i + 1, action, SPAN_ARG(target), i + 1);
-	wire_put(&l->wire, SPAN("</route>"));
-	s->v[i].waiting = true;
-	s->v[i].sent_ns = bench_now();
+char *stanza_open(const struct sessions *s, char *p, uint32_t i, struct span name)
+{
+	unsigned link = session_link(s, i);
+
+	p = text_put(p, span_of(s->heads[link], s->head_len[link]));
+	*p++ = '<';
+	p = text_put(p, name);
+	p = text_put(p, SPAN(" xmlns='" NS_CLIENT "' xmlns:sc='" NS_SESSION "' sc:c2s='"));
+	p = text_uint(p, i + 1);
+	p = text_put(p, SPAN("' sc:sm='"));
+	p = text_put(p, session_sm(s, i));
+	*p++ = '\'';
+	return p;
+}
+
+char *stanza_id(const struct sessions *s, char *p, char kind, uint32_t op)
+{
+	p = text_put(p, SPAN(" id='"));
+	*p++ = kind;
+	p = text_put(p, span_of(s->run, HEX8));
+	p = text_hex8(p, op);
+	*p++ = '\'';
+	return p;
+}
+
+bool stanza_id_is(const struct sessions *s, struct span id, char kind, uint32_t *op)
+{
+	return id.n == STANZA_ID && id.p[0] == kind && memcmp(id.p + 1, s->run, HEX8) == 0 &&
+	       text_unhex8(id.p + 1 + HEX8, op);
+}
+
+static void send_control(struct sessions *s, uint32_t i, const char *action, struct span target)
+{
+	struct peer_link *l = &s->peers->links[session_link(s, i)];
+
+	wire_printf(&l->wire,
+		"<route xmlns='" NS_COMPONENT "' to='%s' from='%s'><sc:session xmlns:sc='" NS_SESSION
+		"' sc:c2s='%u' action='%s' target='" SPAN_FMT "' id='b%u'/></route>",
+		s->peers->opt->domain, l->name, i + 1, action, SPAN_ARG(target), i + 1);
+}
+
+void session_send_start(struct sessions *s, uint32_t i)
+{
+	send_control(s, i, "start", session_jid(s, i));
+}
+
+/* Not every server shows a session its own presence (jabberd2's does not), so a ping in the same route order says when
+ * the presence was dealt with: what one session sends is handled in the order sent. */
+void session_send_presence(struct sessions *s, uint32_t i)
+{
+	struct wire *w = session_wire(s, i);
+	char *start = wire_reserve(w, 2 * STANZA_ROOM), *p = stanza_open(s, start, i, SPAN("presence"));
+
+	p = text_put(p, SPAN("/></route>"));
+	p = stanza_open(s, p, i, SPAN("iq"));
+	p = text_put(p, SPAN(" type='get' id='" PRESENT_ID "' to='"));
+	p = text_put(p, span_str(s->peers->opt->domain));
+	p = text_put(p, SPAN("'><ping xmlns='urn:xmpp:ping'/></iq></route>"));
+	wire_advance(w, (size_t)(p - start));
+}
+
+void session_send_end(struct sessions *s, uint32_t i)
+{
+	struct peer_link *l = &s->peers->links[session_link(s, i)];
+
+	wire_printf(&l->wire,
+		"<route xmlns='" NS_COMPONENT "' to='%s' from='%s'><sc:session xmlns:sc='" NS_SESSION
+		"' sc:c2s='%u' sc:sm='" SPAN_FMT "' action='end'/></route>",
+		s->sm_name, l->name, i + 1, SPAN_ARG(session_sm(s, i)));
 }
 
 static void learn_sm(struct sessions *s, uint32_t i, const struct frame *f)
@@ -123,145 +153,169 @@ static void learn_sm(struct sessions *s, uint32_t i, const struct frame *f)
 		bench_die("a session was started with an sm id of %u bytes", sm.n);
 	memcpy(s->v[i].sm, sm.p, sm.n);
 	s->v[i].sm_len = (uint8_t)sm.n;
-	if (!s->sm_name[0] && from.n && from.n < PEER_NAME)
+	if (!s->sm_name[0] && from.n && from.n < PEER_NAME) {
 		snprintf(s->sm_name, PEER_NAME, SPAN_FMT, SPAN_ARG(from));
+		render_heads(s);
+	}
 	if (!span_is(from, s->sm_name))
 		bench_die("sessions are answered by both %s and " SPAN_FMT, s->sm_name, SPAN_ARG(from));
 }
 
-/* Is this the answer that its session waits for? */
-static bool answers(const struct round *r, const struct frame *f, bool *refused)
+enum session_answer session_read(struct sessions *s, unsigned link, const struct frame *f, uint32_t *i)
 {
-	const struct step *step = r->step;
 	struct span action = tag_attr(&f->payload, "action");
 
-	*refused = false;
-	if (!step->action)
-		return tag_is(&f->payload, "iq") && span_is(tag_attr(&f->payload, "id"), "present");
+	if (!session_of(s, f, i) || session_link(s, *i) != link)
+		return ANSWER_NONE;
+	if (tag_is(&f->payload, "iq") && span_is(tag_attr(&f->payload, "id"), PRESENT_ID))
+		return ANSWER_PRESENT;
 	if (!tag_is(&f->payload, "session"))
-		return false;
-	*refused = tag_session(&f->payload, "failed").p != NULL && span_is(action, step->action);
-	return *refused || span_is(action, step->answer);
+		return ANSWER_NONE;
+	if (tag_session(&f->payload, "failed").p)
+		return ANSWER_REFUSED;
+	if (span_is(action, "started")) {
+		learn_sm(s, *i, f);
+		return ANSWER_STARTED;
+	}
+	return span_is(action, "ended") ? ANSWER_ENDED : span_is(action, "created") ? ANSWER_CREATED : ANSWER_NONE;
 }
 
-static void on_route(void *arg, unsigned link, const struct frame *f)
-{
-	struct round *r = arg;
-	struct sessions *s = r->s;
-	bool refused;
-	uint32_t i;
+/* --- a step of many sessions
+ * ---------------------------------------------------------------------------------------------- */
 
-	if (!session_of(s, f, &i) || session_link(s, i) != link || !s->v[i].waiting || !answers(r, f, &refused)) {
-		s->strays++;
-		return;
+#define WINDOW_MAX 500 /* session control is served more slowly than messages: a longer queue shows nothing */
+
+struct step {
+	struct load load;
+	struct sessions *s;
+	enum session_state from, ok, refused;
+	enum session_answer answer;
+	uint32_t next; /* session to look at next */
+};
+
+static void send_create(struct sessions *s, uint32_t i)
+{
+	send_control(s, i, "create", session_bare(s, i));
+}
+
+static void send_step(struct load *l, uint32_t op, uint64_t due)
+{
+	struct step *t = (struct step *)l;
+	struct sessions *s = t->s;
+
+	(void)op;
+	while (s->v[t->next].state != t->from) /* as many as operations are in it */
+		t->next++;
+	uint32_t i = t->next++;
+	switch (t->answer) {
+	case ANSWER_STARTED:
+		session_send_start(s, i);
+		break;
+	case ANSWER_CREATED:
+		send_create(s, i);
+		break;
+	case ANSWER_PRESENT:
+		session_send_presence(s, i);
+		break;
+	default:
+		session_send_end(s, i);
+	}
+	s->v[i].waiting = true;
+	s->v[i].sent_ns = due;
+}
+
+static bool receive_step(struct load *l, unsigned link, const struct frame *f)
+{
+	struct step *t = (struct step *)l;
+	struct sessions *s = t->s;
+	uint32_t i;
+	enum session_answer a = session_read(s, link, f, &i);
+
+	if (a == ANSWER_NONE) {
+		if (tag_is(&f->payload, "session") || tag_attr(&f->outer, "error").p)
+			load_fault(l, tag_attr(&f->outer, "error").p ? FAULT_BOUNCED : FAULT_MISDELIVERED, f);
+		return false;
+	}
+	if (!s->v[i].waiting || (a != t->answer && a != ANSWER_REFUSED)) {
+		load_fault(l, FAULT_TWICE, f);
+		return true;
 	}
 	s->v[i].waiting = false;
-	r->under_way--;
-	latency_add(&r->phase->latency, bench_now() - s->v[i].sent_ns);
-	r->phase->ops++;
-	r->phase->failed += refused;
-	s->v[i].state = (uint8_t)(refused ? r->step->refused : r->step->ok);
-	if (s->v[i].state == SESSION_STARTED)
-		learn_sm(s, i, f);
+	s->v[i].state = (uint8_t)(a == ANSWER_REFUSED ? t->refused : t->ok);
+	l->phase->failed += a == ANSWER_REFUSED;
+	load_done(l, s->v[i].sent_ns);
+	return true;
 }
 
-static void top_up(struct round *r, uint32_t window)
-{
-	struct sessions *s = r->s;
-
-	for (; r->under_way < window && r->next < s->n; r->next++) {
-		if (s->v[r->next].state != r->step->from)
-			continue;
-		send_step(r, r->next);
-		r->under_way++;
-	}
-}
-
-/* The answers that never came. -1: a link is lost. */
-static long run_round(struct sessions *s, const struct step *step)
-{
-	const struct options *opt = s->peers->opt;
-	struct round r = {.s = s, .step = step};
-	uint32_t window = opt->window < WINDOW_MAX ? opt->window : WINDOW_MAX;
-	uint64_t last = bench_now(), shown = last;
-	long n = 0;
-
-	r.phase = report_begin(s->report, step->phase);
-	for (;;) {
-		top_up(&r, window);
-		if (r.under_way == 0 && r.next == s->n)
-			break;
-		n = peers_poll(s->peers, QUIET_NS, on_route, &r);
-		uint64_t now = bench_now();
-		if (n > 0)
-			last = now;
-		if (n < 0 || now - last > (uint64_t)opt->timeout_s * 1000000000u)
-			break;
-		if (!opt->quiet && now - shown > 1000000000u) {
-			fprintf(stderr, "%s: %u of %u\n", step->phase, r.next - r.under_way, s->n);
-			shown = now;
-		}
-	}
-	report_end(s->report);
-	if (n < 0)
-		report_fail(s->report, "%s: a link was lost", step->phase);
-	else if (r.under_way)
-		report_fail(s->report, "%s: %u sessions got no answer within %u s", step->phase, r.under_way,
-			opt->timeout_s);
-	return n < 0 ? -1 : (long)r.under_way;
-}
-
-static uint32_t count_state(const struct sessions *s, enum session_state state)
+static uint32_t count_state(const struct sessions *s, struct range r, enum session_state state)
 {
 	uint32_t n = 0;
-	for (uint32_t i = 0; i < s->n; i++)
+	for (uint32_t i = r.first; i < r.first + r.n; i++)
 		n += s->v[i].state == state;
 	return n;
 }
 
-bool sessions_start(struct sessions *s)
+static bool run_step(struct sessions *s, struct range r, const char *phase, struct step t)
 {
-	if (run_round(s, &step_start) != 0)
+	const struct options *opt = s->peers->opt;
+	const struct load_ops ops = {phase, send_step, receive_step};
+	struct load *loads[] = {&t.load};
+
+	t.s = s;
+	t.next = r.first;
+	t.load.ops = &ops;
+	t.load.n = count_state(s, r, t.from);
+	struct flow f = {.name = phase,
+		.peers = s->peers,
+		.report = s->report,
+		.loads = loads,
+		.nloads = 1,
+		.window = opt->window < WINDOW_MAX ? opt->window : WINDOW_MAX,
+		.rate = opt->login_rate};
+	return flow_run(&f);
+}
+
+bool sessions_start(struct sessions *s, struct range r, const char *phase)
+{
+	struct step start = {
+		.from = SESSION_NEW, .ok = SESSION_STARTED, .refused = SESSION_REFUSED, .answer = ANSWER_STARTED};
+	struct step create = {
+		.from = SESSION_REFUSED, .ok = SESSION_CREATED, .refused = SESSION_CREATED, .answer = ANSWER_CREATED};
+
+	if (!phase)
+		phase = "start";
+	for (uint32_t i = r.first; i < r.first + r.n; i++)
+		s->v[i].state = SESSION_NEW;
+	if (!run_step(s, r, phase, start))
 		return false;
-	if (count_state(s, SESSION_REFUSED) && (run_round(s, &step_create) != 0 || run_round(s, &step_restart) != 0))
-		return false;
-	uint32_t missing = s->n - count_state(s, SESSION_STARTED);
+	if (count_state(s, r, SESSION_REFUSED)) {
+		start.from = SESSION_CREATED;
+		if (!run_step(s, r, "create", create) || !run_step(s, r, phase, start))
+			return false;
+	}
+	uint32_t missing = r.n - count_state(s, r, SESSION_STARTED);
 	if (missing)
-		report_fail(s->report, "start: %u of %u sessions refused, with their users created", missing, s->n);
+		report_fail(s->report, "start: %u of %u sessions refused, with their users created", missing, r.n);
 	return missing == 0;
 }
 
-bool sessions_presence(struct sessions *s)
+bool sessions_presence(struct sessions *s, struct range r, const char *phase)
 {
-	return run_round(s, &step_presence) == 0;
+	return run_step(s, r, phase ? phase : "presence",
+		(struct step){.from = SESSION_STARTED,
+			.ok = SESSION_PRESENT,
+			.refused = SESSION_STARTED,
+			.answer = ANSWER_PRESENT});
 }
 
-bool sessions_end(struct sessions *s)
+bool sessions_end(struct sessions *s, struct range r, const char *phase)
 {
-	for (uint32_t i = 0; i < s->n; i++)
+	for (uint32_t i = r.first; i < r.first + r.n; i++)
 		if (s->v[i].state == SESSION_PRESENT)
 			s->v[i].state = SESSION_STARTED;
-	return run_round(s, &step_end) == 0;
-}
-
-static void count_stray(void *arg, unsigned link, const struct frame *f)
-{
-	struct sessions *s = arg;
-	(void)link;
-	(void)f;
-	s->strays++;
-}
-
-bool sessions_settle(struct sessions *s)
-{
-	uint64_t before, after = 0;
-	do {
-		before = after;
-		if (peers_poll(s->peers, QUIET_NS, count_stray, s) < 0)
-			return false;
-		after = 0;
-		for (unsigned i = 0; i < s->peers->n; i++)
-			after += s->peers->links[i].wire.bytes_in;
-	} while (after != before);
-	return true;
+	return run_step(s, r, phase ? phase : "end",
+		(struct step){.from = SESSION_STARTED,
+			.ok = SESSION_ENDED,
+			.refused = SESSION_ENDED,
+			.answer = ANSWER_ENDED});
 }

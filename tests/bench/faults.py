@@ -18,7 +18,6 @@ SESSION = "xmlns:sm='http://jabberd.jabberstudio.org/ns/session/1.0'"
 HEADER = "<?xml version='1.0'?><stream:stream xmlns:stream='http://etherx.jabber.org/streams' version='1.0' id='x'>"
 FEATURES = "<stream:features><mechanisms><mechanism>DIGEST-MD5</mechanism></mechanisms></stream:features>"
 CHALLENGE = 'cmVhbG09ImphYmJlcmQtcm91dGVyIixub25jZT0iYWJjZGVmZ2giLHFvcD0iYXV0aCIsY2hhcnNldD11dGYtOCxhbGdvcml0aG09bWQ1LXNlc3M='
-MESSAGE = re.compile(r"to='([^']*)' id='([^']*)' sc:c2s='(\d+)' sc:sm='([^']*)'><body>([^<]*)</body>")
 
 
 class StandIn:
@@ -92,7 +91,9 @@ class StandIn:
         return f"<route {NS} to='{name}' from='sm'><sm:session {SESSION} sm:c2s='{c2s}' sm:sm='sm{c2s}' action='{past}'/></route>"
 
     def message(self, element):
-        to, ident, sender, _, body = MESSAGE.search(element).groups()
+        inner = element[element.index('<message'):]
+        to, ident, sender = (re.search(rf" {name}='([^']*)'", inner)[1] for name in ('to', 'id', 'sc:c2s'))
+        body = re.search(r'<body>([^<]*)</body>', inner)[1]
         self.count += 1
         to = to if '/' in to else to + '/r'
         good = dict(c2s=re.search(r'\d+', to)[0], to=to, frm=f'user{sender}@localhost/r', body=body, id=ident, type='chat')

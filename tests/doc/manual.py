@@ -133,7 +133,7 @@ def check_chains(page):
 
 def check_options():
     """Every option of the two programs."""
-    for source, page in (('src/core/cmdline.c', 'doc/shardsm.8'), ('bench/main.c', 'doc/shardsm-bench.1')):
+    for source, page in (('src/core/cmdline.c', 'doc/shardsm.8'), ('bench/options.c', 'doc/shardsm-bench.1')):
         text = read(source)
         options = set(re.findall(r'\{\s*"([a-z0-9-]+)",\s*(?:no|required)_argument', text))
         short = set(re.search(r'getopt_long\(argc, argv, "([^"]*)"', text).group(1)) - set(':?')
@@ -148,7 +148,7 @@ def check_scenarios():
              for f in sorted(os.listdir(os.path.join(ROOT, 'bench'))) if re.match(r'scenario_\w+\.c$', f)]
     manual = read('doc/shardsm-bench.1')
     check('scenarios that shardsm-bench(1) does not explain',
-          [n for n in names if not re.search(r'^\.Cm %s\b' % n, manual, flags=re.M)] if names else ['none found'])
+          [n for n in names if not re.search(r'^\.It Cm %s$' % n, manual, flags=re.M)] if names else ['none found'])
 
 
 def main():
