@@ -105,6 +105,9 @@ struct module {
 struct xml *event_payload(struct event *ev);
 /* Its first child element: of an IQ, the request. */
 struct xml *event_request(struct event *ev);
+/* pkt-user: enum user_part of the addressee that the event cannot do without. V_PASS: they are there. Else to be returned: the packet comes
+ * once more, from the beginning, when they have been read. */
+enum verdict event_load(struct event *ev, unsigned parts) MUST_USE;
 /* The stanza's child elements as raw XML that can stand in another stanza, appended. False: no memory. */
 bool event_content(struct event *ev, struct buf *out) MUST_USE;
 /* The request of an IQ when it is exactly one element, {ns}local: V_PASS; else the error that goes back. RFC 6120 section 8.2.3. */

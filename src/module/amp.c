@@ -77,6 +77,7 @@ static bool value_ok(const struct xml *rule)
 static bool action_bad(const struct xml *rule) { return action_of(rule) < 0; }
 static bool condition_bad(const struct xml *rule) { return condition_of(rule) < 0; }
 static bool value_bad(const struct xml *rule) { return !value_ok(rule); }
+static bool tells(const struct xml *rule) { return action_of(rule) != DROP; }
 
 /* The rules of a message; NULL: it has none, or they are a report. */
 static struct xml *rules_of(struct xml *message)
@@ -237,6 +238,17 @@ static bool has_bad(const struct xml *amp, bool (*bad)(const struct xml *rule))
 	return false;
 }
 
+/* Section 9: every report tells who is online, and when. Who may not see that may have messages dropped, and no more. */
+static enum verdict process_for(struct event *ev, const struct xml *amp)
+{
+	enum verdict v = event_load(ev, PART_ROSTER);
+
+	if (v != V_PASS)
+		return v;
+	return roster_lets_see(ev->user, &ev->packet->from) ? process(ev, amp)
+							    : refuse(ev, amp, tells, SE_NOT_ACCEPTABLE, "invalid-rules");
+}
+
 static bool mentions_amp(struct span content)
 {
 	return content.n && memmem(content.p, content.n, NS_AMP, sizeof(NS_AMP) - 1) != NULL;
@@ -261,7 +273,7 @@ static enum verdict pkt_user(struct event *ev)
 		return refuse(ev, amp, condition_bad, SE_BAD_REQUEST, "unsupported-conditions");
 	if (has_bad(amp, value_bad))
 		return refuse(ev, amp, value_bad, SE_NOT_ACCEPTABLE, "invalid-rules");
-	return process(ev, amp);
+	return has_bad(amp, tells) ? process_for(ev, amp) : process(ev, amp);
 }
 
 /* A message that was stored in time and is handed over too late. */
@@ -284,7 +296,8 @@ static bool stale(struct event *ev, struct span row)
 
 		while (r && !(condition_of(r) == EXPIRE_AT && action_of(r) >= 0 && is_late(r)))
 			r = xml_next(r, NS_AMP, "rule");
-		gone = r && act(ev->shard, &(struct parties){ &from, &to, buf_span(id) }, r);
+		gone = r && ((tells(r) && !roster_lets_see(ev->user, &from)) ||
+				    act(ev->shard, &(struct parties){ &from, &to, buf_span(id) }, r));
 	}
 	xml_free(&doc);
 	return gone;

@@ -89,6 +89,11 @@ enum verdict event_query(struct event *ev, const char *ns, const char *local, st
 	return V_PASS;
 }
 
+enum verdict event_load(struct event *ev, unsigned parts)
+{
+	return user_for(ev->shard, &ev->packet->to, ev->user->parts | parts, ev->packet) ? V_PASS : V_HANDLED;
+}
+
 /* --- answers ---------------------------------------------------------------------------------------------------------- */
 
 /* The element's local name, for an answer in its kind. */

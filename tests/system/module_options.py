@@ -67,7 +67,10 @@ nothing
 
 DROP = """
 user alice bob
-online alice/a
+online alice/a bob/b
+follows alice bob
+bob/b end
+drop
 alice/a > <message to='bob@{d}' id='m1'><body>1</body></message>
 alice/a < <message from='bob@{d}' to='alice@{d}/a' id='m1' type='error'>{err:cancel:service-unavailable}...</message>
 alice/a > <message to='bob@{d}' id='m2'><body>2</body><amp xmlns='http://jabber.org/protocol/amp'><rule action='alert' condition='deliver' value='none'/></amp></message>
@@ -75,6 +78,7 @@ alice/a < <message from='bob@{d}' to='alice@{d}/a' id='m2'>...</message>
 session bob/b
 bob/b > <presence/>
 bob/b <? <presence from='bob@{d}/b' to='{me}'/>
+alice/a < <presence from='bob@{d}/b' to='{any}'/>
 nothing
 """
 
@@ -118,7 +122,10 @@ alice/a < <iq type='error' to='{opt}' from='{opt}' id='v3'><error type='cancel'>
 
 LATER_BEFORE = """
 user alice bob
-online alice/a
+online alice/a bob/b
+follows alice bob
+bob/b end
+drop
 alice/a > <message to='bob@{d}' id='m1'><body>1</body><x xmlns='jabber:x:expire' seconds='3600'/></message>
 alice/a > <message to='bob@{d}' id='m2'><body>2</body><x xmlns='jabber:x:expire' seconds='36000'/></message>
 alice/a > <message to='bob@{d}' id='m3'><body>3</body><amp xmlns='http://jabber.org/protocol/amp'><rule action='alert' condition='expire-at' value='2035-01-01T00:00:00Z'/></amp></message>
@@ -131,11 +138,13 @@ LATER_AFTER = """
 session bob/b
 alice/a nothing
 bob/b > <presence/>
+alice/a <? <presence from='bob@{d}/b' to='{any}'/>
 bob/b <? <presence from='bob@{d}/b' to='{me}'/>
 bob/b < <message from='alice@{d}/a' to='bob@{d}' id='m2'><body>2</body>...</message>
 bob/b < <message from='alice@{d}/a' to='bob@{d}' id='m3'><body>3</body>...</message>
 bob/b < <message from='alice@{d}/a' to='bob@{d}' id='m4'><body>4</body>...</message>
 bob/b end
+alice/a < <presence type='unavailable' from='bob@{d}/b' to='{any}'/>
 alice/a > <message to='bob@{d}' id='m5'><body>5</body><amp xmlns='http://jabber.org/protocol/amp'><rule action='alert' condition='expire-at' value='2035-01-01T00:00:00Z'/></amp></message>
 nothing
 """
@@ -143,6 +152,7 @@ nothing
 LATER_2035 = """
 session bob/b
 bob/b > <presence/>
+alice/a <? <presence from='bob@{d}/b' to='{any}'/>
 bob/b <? <presence from='bob@{d}/b' to='{me}'/>
 alice/a < <message from='bob@{d}' to='alice@{d}/a' id='m5'><amp xmlns='http://jabber.org/protocol/amp' status='alert' from='alice@{d}/a' to='bob@{d}'><rule action='alert' condition='expire-at' value='2035-01-01T00:00:00Z'/></amp></message>
 nothing
