@@ -19,6 +19,7 @@ void buf_free(struct buf *b);
 static inline void buf_clear(struct buf *b) { b->n = 0; b->failed = false; }
 static inline struct span buf_span(const struct buf *b) { return span_of(b->p, b->n); }
 
+bool text_plain(struct span text); /* true: ASCII, and nothing in it is escaped; false: look at it */
 bool buf_grow(struct buf *b, size_t more); /* room for more bytes behind n */
 void buf_put(struct buf *b, struct span raw);  /* bytes that are XML already */
 void buf_str(struct buf *b, const char *raw);

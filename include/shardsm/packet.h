@@ -7,6 +7,7 @@
 #define SHARDSM_PACKET_H
 
 #include "shardsm/buf.h"
+#include "shardsm/hash.h"
 #include "shardsm/jid.h"
 #include "shardsm/mailbox.h"
 #include "shardsm/route.h"
@@ -20,6 +21,7 @@ enum packet_stage {
 
 enum packet_flags {
 	PACKET_BOUNCED = 1, /* came back with a routing error: never answered with an error */
+	PACKET_SESSION = 2, /* session is set */
 };
 
 struct packet {
@@ -29,11 +31,20 @@ struct packet {
 	struct outbox *link;  /* where it came from, STAGE_IN only; alive while the batch is (see outbox.h) */
 	const char *frame;    /* route.len bytes, then route.extra */
 	uint64_t hash;        /* hash_bytes() of the bare JID to; 0: not known */
+	struct sm_id session; /* that it says it is of; the shard's, see packet_session() */
 	struct jid from, to;  /* prepared; s NULL: not known (yet). Their text follows the frame */
 	struct route route;
 };
 
 static inline struct span packet_slice(const struct packet *p, struct slice s) { return slice_of(p->frame, s); }
+
+/* The id of the session that a packet from a link says it is of, read once. False: it says none that could be ours. */
+static inline bool packet_session(struct packet *p)
+{
+	if (!(p->flags & PACKET_SESSION) && p->stage == STAGE_IN && sm_id_parse(&p->session, packet_slice(p, p->route.sm)))
+		p->flags |= PACKET_SESSION;
+	return p->flags & PACKET_SESSION;
+}
 
 /* One pass-through attribute as it came, " name='value'". */
 void packet_put_attr(struct buf *out, const struct packet *p, const struct route_attr *a);

@@ -73,6 +73,7 @@ enum route_flags {
 	ROUTE_DEFAULT = 64,      /* EL_BIND with a <default/> child */
 	ROUTE_LOG = 128,         /* EL_BIND with a <log/> child */
 	ROUTE_MULTI = 256,       /* EL_BIND multi='to' */
+	ROUTE_DECLARES = 1024,   /* the content declares a namespace somewhere */
 	ROUTE_TO = 512,          /* the stanza's to attribute was present, even if empty */
 };
 

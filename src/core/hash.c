@@ -91,20 +91,35 @@ bool sm_id_new(struct sm_id *id, uint32_t tag)
 	return hash_random(id->random, sizeof(id->random));
 }
 
-static void print_hex(uint64_t v, int digits, char *out)
+#define EACH(byte) (0x0101010101010101u * (byte))
+
+/* Eight digits as the text that they are: one in each byte of a word, the first in the highest. */
+static inline uint64_t digits_text(uint64_t digits)
 {
-	for (int i = digits - 1; i >= 0; i--, v >>= 4)
-		out[i] = "0123456789abcdef"[v & 15];
+	return digits + EACH('0') + ((digits + EACH(6)) >> 4 & EACH(1)) * ('a' - '0' - 10);
+}
+
+static inline void print_hex8(uint32_t v, char *out)
+{
+	uint64_t x = v;
+
+	x = (x | x << 16) & 0x0000ffff0000ffffu;
+	x = (x | x << 8) & 0x00ff00ff00ff00ffu;
+	x = digits_text((x | x << 4) & EACH(0x0f));
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	x = __builtin_bswap64(x);
+#endif
+	memcpy(out, &x, 8);
 }
 
 void sm_id_print(const struct sm_id *id, char out[static SM_ID_HEX])
 {
-	print_hex(id->tag, 8, out);
-	print_hex(id->random[0], 16, out + 8);
-	print_hex(id->random[1], 16, out + 24);
+	print_hex8(id->tag, out);
+	print_hex8((uint32_t)(id->random[0] >> 32), out + 8);
+	print_hex8((uint32_t)id->random[0], out + 16);
+	print_hex8((uint32_t)(id->random[1] >> 32), out + 24);
+	print_hex8((uint32_t)id->random[1], out + 32);
 }
-
-#define EACH(byte) (0x0101010101010101u * (byte))
 
 /* Eight lower-case hex digits at once, a digit in each byte of a word. What they stand for is written out again and compared, so that
  * whatever is no such digit is seen without a branch for each. */
@@ -117,7 +132,7 @@ static bool parse_hex8(const char *s, uint32_t *out)
 	text = __builtin_bswap64(text);
 #endif
 	digits = text - EACH('0') - (text >> 6 & EACH(1)) * ('a' - '0' - 10);
-	if ((digits & EACH(0xf0)) || digits + EACH('0') + ((digits + EACH(6)) >> 4 & EACH(1)) * ('a' - '0' - 10) != text)
+	if ((digits & EACH(0xf0)) || digits_text(digits) != text)
 		return false;
 	x = (digits | digits >> 4) & 0x00ff00ff00ff00ffu;
 	x = (x | x >> 8) & 0x0000ffff0000ffffu;

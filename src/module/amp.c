@@ -258,7 +258,7 @@ static enum verdict pkt_user(struct event *ev)
 {
 	struct xml *message, *amp;
 
-	if (!event_is(ev, PL_MESSAGE) || ev->type == ST_ERROR || !ev->packet->from.s ||
+	if (!event_is(ev, PL_MESSAGE) || !(ev->packet->route.flags & ROUTE_DECLARES) || ev->type == ST_ERROR || !ev->packet->from.s ||
 		!mentions_amp(packet_slice(ev->packet, ev->packet->route.content)))
 		return V_PASS;
 	message = event_payload(ev);

@@ -82,6 +82,38 @@ static void add_needed(struct server *server)
 	}
 }
 
+static hook_fn *hook_of(const struct module *m, int chain)
+{
+	switch (chain) {
+	case CHAIN_IN_SESS:
+		return m->in_sess;
+	case CHAIN_IN_ROUTER:
+		return m->in_router;
+	case CHAIN_OUT_ROUTER:
+		return m->out_router;
+	case CHAIN_OUT_SESS:
+		return m->out_sess;
+	case CHAIN_PKT_SM:
+		return m->pkt_sm;
+	case CHAIN_PKT_USER:
+		return m->pkt_user;
+	case CHAIN_USER_DELETE:
+		return m->user_leaving;
+	default:
+		return NULL;
+	}
+}
+
+/* Most modules of a chain are there for requests alone: nothing else need call on them. */
+static void find_hooks(struct chain_list *list, int chain)
+{
+	list->next[list->n] = list->n;
+	for (int i = list->n - 1; i >= 0; i--) {
+		list->hooks[i] = hook_of(list->modules[i], chain);
+		list->next[i] = list->hooks[i] ? (uint8_t)i : list->next[i + 1];
+	}
+}
+
 void chains_read(struct server *server)
 {
 	const struct config_value *v;
@@ -97,6 +129,8 @@ void chains_read(struct server *server)
 			read_chain(server, v, chain);
 	}
 	add_needed(server);
+	for (int i = 0; i < CHAIN_COUNT; i++)
+		find_hooks(&server->chains[i], i);
 	server->everybody = !in_any_chain(server, module_named(SPAN("active")));
 	if (server->chains[CHAIN_IN_SESS].n == 0)
 		log_warning("%s: <modules> has no in-sess chain: clients will get no answers", config_path(server->set.config));
@@ -159,28 +193,6 @@ static unsigned scope_of(const struct event *ev)
 	}
 }
 
-static enum verdict call_hook(struct event *ev, const struct module *m)
-{
-	switch (ev->chain) {
-	case CHAIN_IN_SESS:
-		return m->in_sess ? m->in_sess(ev) : V_PASS;
-	case CHAIN_IN_ROUTER:
-		return m->in_router ? m->in_router(ev) : V_PASS;
-	case CHAIN_OUT_ROUTER:
-		return m->out_router ? m->out_router(ev) : V_PASS;
-	case CHAIN_OUT_SESS:
-		return m->out_sess ? m->out_sess(ev) : V_PASS;
-	case CHAIN_PKT_SM:
-		return m->pkt_sm ? m->pkt_sm(ev) : V_PASS;
-	case CHAIN_PKT_USER:
-		return m->pkt_user ? m->pkt_user(ev) : V_PASS;
-	case CHAIN_USER_DELETE:
-		return m->user_leaving ? m->user_leaving(ev) : V_PASS;
-	default:
-		return V_PASS;
-	}
-}
-
 enum verdict chain_run(struct event *ev, enum chain chain, uint8_t from)
 {
 	const struct chain_list *list = &ev->shard->server->chains[chain];
@@ -189,12 +201,16 @@ enum verdict chain_run(struct event *ev, enum chain chain, uint8_t from)
 
 	ev->chain = chain;
 	scope = scope_of(ev);
+	if (likely(!scope)) {
+		for (ev->at = list->next[from]; ev->at < list->n; ev->at = list->next[ev->at + 1])
+			if ((v = list->hooks[ev->at](ev)) != V_PASS)
+				return v;
+		return V_PASS;
+	}
 	for (ev->at = from; ev->at < list->n; ev->at++) {
-		const struct module *m = list->modules[ev->at];
-
-		v = scope && m->iq ? try_iq(ev, m, scope) : V_PASS;
-		if (v == V_PASS)
-			v = call_hook(ev, m);
+		v = list->modules[ev->at]->iq ? try_iq(ev, list->modules[ev->at], scope) : V_PASS;
+		if (v == V_PASS && list->hooks[ev->at])
+			v = list->hooks[ev->at](ev);
 		if (v != V_PASS)
 			return v;
 	}

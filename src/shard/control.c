@@ -187,8 +187,7 @@ static void start(struct shard *shard, struct packet *p)
 
 static void end(struct shard *shard, struct packet *p)
 {
-	struct sm_id id;
-	struct session *s = sm_id_parse(&id, packet_slice(p, p->route.sm)) ? session_find(shard, &id) : NULL;
+	struct session *s = packet_session(p) ? session_find(shard, &p->session) : NULL;
 	struct user *u;
 
 	if (!s) {

@@ -181,7 +181,6 @@ void reply_error(struct event *ev)
 void reply_condition(struct shard *shard, struct packet *p, enum stanza_condition c)
 {
 	struct event ev;
-	struct sm_id id;
 
 	event_init(&ev, shard, p);
 	if (p->route.payload == PL_SESSION || p->route.payload == PL_SESSIONS) {
@@ -190,8 +189,8 @@ void reply_condition(struct shard *shard, struct packet *p, enum stanza_conditio
 	}
 	if (p->route.payload == PL_PRESENCE && ev.type != ST_SUBSCRIBE)
 		return;
-	if (p->stage == STAGE_IN && sm_id_parse(&id, packet_slice(p, p->route.sm)))
-		ev.session = session_find(shard, &id);
+	if (p->stage == STAGE_IN && packet_session(p))
+		ev.session = session_find(shard, &p->session);
 	ev.condition = c;
 	reply_error(&ev);
 	event_fini(&ev);
@@ -335,8 +334,7 @@ static void from_network(struct shard *shard, struct packet *p)
 /* The session that a c2s speaks for. Its two ids must match, and the c2s and the link be those that started it. */
 static struct session *claimed_session(struct shard *shard, struct packet *p, bool *guessed)
 {
-	struct sm_id id;
-	struct session *s = sm_id_parse(&id, packet_slice(p, p->route.sm)) ? session_find(shard, &id) : NULL;
+	struct session *s = packet_session(p) ? session_find(shard, &p->session) : NULL;
 
 	*guessed = s && (!peer_is(s->peer, packet_slice(p, p->route.from), p->link) ||
 				!span_eq(session_c2s(s), packet_slice(p, p->route.c2s)));
@@ -413,6 +411,17 @@ static void prefetch_lines(const void *p, size_t lines)
 		__builtin_prefetch((const char *)p + 64 * i);
 }
 
+/* What a message reads of its sender's session or of its addressee's: the struct and the texts behind it. */
+static void prefetch_session(const struct session *s)
+{
+	prefetch_lines(s, (sizeof(*s) + 63) / 64 + 1);
+}
+
+static void prefetch_user(const struct user *u)
+{
+	prefetch_lines(u, (sizeof(*u) + 63) / 64 + 1);
+}
+
 /* At a million users every look-up misses the caches a few times over; fetched one level at a time for the whole burst, the misses overlap. */
 void burst_prefetch(struct shard *shard, struct packet *const *packets, uint32_t n)
 {
@@ -420,24 +429,27 @@ void burst_prefetch(struct shard *shard, struct packet *const *packets, uint32_t
 	struct { bool session; uint64_t hash; void *item; } want[BURST_MAX];
 
 	for (uint32_t i = 0; i < n; i++) {
-		const struct packet *p = packets[i];
-		struct sm_id id;
+		struct packet *p = packets[i];
 
-		want[i].session = p->stage == STAGE_IN && sm_id_parse(&id, packet_slice(p, p->route.sm));
-		want[i].hash = want[i].session ? id.random[0] : p->hash;
+		want[i].session = p->stage == STAGE_IN && packet_session(p);
+		want[i].hash = want[i].session ? p->session.random[0] : p->hash;
 		index_prefetch(want[i].session ? &shard->own_sessions : &shard->own_users, want[i].hash);
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		at = NULL;
 		want[i].item = !want[i].hash ? NULL
 			: index_next(want[i].session ? &shard->own_sessions : &shard->own_users, want[i].hash, &at);
-		if (want[i].item)
-			prefetch_lines(want[i].item, 3);
+		if (want[i].item && want[i].session)
+			prefetch_session(want[i].item);
+		else if (want[i].item)
+			prefetch_user(want[i].item);
 	}
-	for (uint32_t i = 0; i < n; i++)
-		if (want[i].item)
-			prefetch_lines(want[i].session ? (void *)((struct session *)want[i].item)->user
-						       : (void *)((struct user *)want[i].item)->sessions, 3);
+	for (uint32_t i = 0; i < n; i++) {
+		if (want[i].item && want[i].session)
+			prefetch_user(((struct session *)want[i].item)->user);
+		else if (want[i].item)
+			prefetch_session(((struct user *)want[i].item)->sessions);
+	}
 }
 
 void dispatch(struct shard *shard, struct packet *p)

@@ -17,6 +17,8 @@ static char *put(char *at, struct span s)
 
 static char *put_escaped(char *at, struct span s)
 {
+	if (likely(text_plain(s)))
+		return put(at, s);
 	for (uint32_t i = 0; i < s.n; i++) {
 		switch (s.p[i]) {
 		case '&':

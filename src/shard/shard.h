@@ -18,8 +18,12 @@
 #define BURST_MAX 16u /* packets whose look-ups are fetched together: what they touch fits the nearest cache */
 #define SCRATCHES 4
 
+typedef enum verdict hook_fn(struct event *ev);
+
 struct chain_list {
 	uint8_t n;
+	uint8_t next[MODULES_MAX + 1]; /* from here on, the first with a hook in this chain; n: none */
+	hook_fn *hooks[MODULES_MAX];   /* the modules' in this chain; NULL: none */
 	const struct module *modules[MODULES_MAX];
 };
 

@@ -82,6 +82,16 @@ static const char *escape_of(char c, bool attribute)
 	return NULL;
 }
 
+bool text_plain(struct span text)
+{
+	const char *end = text.p + text.n, *tail = end - (text.n & 15);
+
+	if (text.n < 16)
+		return scan_run(text.p, end, SC_PLAIN) == end;
+	/* The last look overlaps the one before it, so that no byte is looked at alone. */
+	return scan_plain(text.p, tail) == tail && scan_plain(end - 16, end) == end;
+}
+
 static void put_escaped(struct buf *b, struct span text, bool attribute)
 {
 	const char *p = text.p, *end = text.p + text.n;

@@ -72,6 +72,8 @@ enum gate_verdict gate_declare(struct gate *g, const struct gate_attr *a)
 
 	if (a->name.prefix_len)
 		prefix = (struct slice){ a->name.off + 6, a->name.len - 6u };
+	if (g->payload && g->depth > g->payload)
+		g->route->flags |= ROUTE_DECLARES;
 	if (unlikely(g->nbindings >= GATE_BINDINGS))
 		return gate_limit(g, "too many namespaces are declared");
 	if (unlikely(a->odd)) {

@@ -150,10 +150,60 @@ static void fill(struct jid *out, struct span text, const struct parts *p)
 	*out = (struct jid){ text.p, (uint16_t)p->node.n, (uint16_t)bare, (uint16_t)text.n };
 }
 
+#if defined(__SSE2__)
+/* Which of 16 bytes are between two, both included. */
+static inline unsigned between(__m128i v, char first, char last)
+{
+	__m128i from_first = _mm_sub_epi8(v, _mm_set1_epi8(first));
+	__m128i most = _mm_set1_epi8((char)(last - first));
+
+	return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(from_first, most), from_first));
+}
+
+static inline unsigned equal(__m128i v, char c) { return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(c))); }
+
+/* What nearly every JID is: node, at sign and domain, perhaps a resource, all of letters, digits, dots, dashes and underscores, the
+ * letters before the slash being small ones. False: it is something else, or shorter than a look or longer than four. */
+static bool prep_simple(struct jid *out, struct span text)
+{
+	uint64_t at = 0, slash = 0, small = 0, large = 0, all = ~0ull >> (64 - (text.n & 63 ? text.n & 63 : 64));
+
+	if (text.n < 16 || text.n > 64)
+		return false;
+	for (uint32_t i = 0; i < text.n; i += 16) {
+		uint32_t from = i + 16 <= text.n ? i : text.n - 16;
+		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)(text.p + from));
+
+		at |= (uint64_t)equal(v, '@') << from;
+		slash |= (uint64_t)equal(v, '/') << from;
+		small |= (uint64_t)(between(v, 'a', 'z') | between(v, '0', '9') | between(v, '-', '.') | equal(v, '_')) << from;
+		large |= (uint64_t)between(v, 'A', 'Z') << from;
+	}
+	if (!at || (at & (at - 1)) || (slash & (slash - 1)))
+		return false;
+	uint64_t resource = slash ? ~(slash | (slash - 1)) : 0;
+	uint32_t node = (uint32_t)__builtin_ctzll(at), bare = slash ? (uint32_t)__builtin_ctzll(slash) : text.n;
+
+	if ((small | at | slash | (large & resource)) != all || node == 0 || node + 1 >= bare || bare + 1 == text.n || text.p[bare - 1] == '.')
+		return false;
+	*out = (struct jid){ text.p, (uint16_t)node, (uint16_t)bare, (uint16_t)text.n };
+	return true;
+}
+#else
+static bool prep_simple(struct jid *out, struct span text)
+{
+	(void)out;
+	(void)text;
+	return false;
+}
+#endif
+
 bool jid_prep(struct jid *out, struct span text, char buf[static JID_MAX + 1])
 {
 	struct parts p;
 
+	if (likely(prep_simple(out, text)))
+		return true;
 	if (!split(&p, text) || !sizes_ok(&p))
 		return false;
 	if (!all_prepared(p.node, IN_NODE) || !all_prepared(p.domain, IN_DOMAIN) || !all_prepared(p.resource, IN_RESOURCE) ||

@@ -289,7 +289,7 @@ static void forget(struct route *r)
 {
 	struct route kept = { .len = r->len, .element = r->element, .tag = r->tag, .start = r->start, .content = r->content };
 
-	kept.flags = r->flags & (ROUTE_ENDS_EMPTY | ROUTE_SESSION_PREFIX);
+	kept.flags = r->flags & (ROUTE_ENDS_EMPTY | ROUTE_SESSION_PREFIX | ROUTE_DECLARES);
 	*r = kept;
 }
 

@@ -3,7 +3,9 @@
  * Owns: nothing.
  */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <stringprep.h>
 
 #include "shardsm/jid.h"
 
@@ -136,4 +138,53 @@ Test(jid, sizes)
 	for (int i = 0; i < 340; i++)
 		memcpy(text + 2 + 3 * i, "\xef\xb7\xba", 3);
 	cr_expect_not(prep(&j, span_of(text, 2 + 3 * 340)), "a resource that grows to many times its size");
+}
+
+/* One part through libidn alone. */
+static bool by_libidn(char out[64 + 1], struct span part, const Stringprep_profile *profile)
+{
+	memcpy(out, part.p, part.n);
+	out[part.n] = '\0';
+	return part.n && stringprep(out, 65, 0, profile) == STRINGPREP_OK && *out;
+}
+
+/* Quick ways round libidn say what libidn says. No character here is one that libidn lets pass in a domain and we do not. */
+Test(jid, plain_ones_are_what_libidn_makes_of_them)
+{
+	static const char alphabet[] = "abcxyz0189._-_.azAZ@/azmbcd";
+	unsigned good = 0;
+
+	srandom(1);
+	for (int i = 0; i < 200000; i++) {
+		char text[70], node[65], domain[65], resource[65], whole[200];
+		uint32_t n = 1 + (uint32_t)random() % 64;
+		struct jid j;
+
+		for (uint32_t k = 0; k < n; k++)
+			text[k] = alphabet[(uint32_t)random() % (n > 40 ? 5 : sizeof(alphabet) - 1)];
+		if (n > 4 && random() % 4) {
+			text[1 + (uint32_t)random() % (n / 2)] = '@';
+			text[n / 2 + 1 + (uint32_t)random() % (n - n / 2 - 1)] = random() % 2 ? '/' : 'a';
+		}
+		const char *slash = memchr(text, '/', n), *at = memchr(text, '@', slash ? (size_t)(slash - text) : n);
+		const char *begin = at ? at + 1 : text, *end = slash ? slash : text + n;
+		bool ok = (!at || by_libidn(node, span_of(text, (size_t)(at - text)), stringprep_xmpp_nodeprep)) &&
+			by_libidn(domain, span_of(begin, (size_t)(end - begin)), stringprep_nameprep) &&
+			(!slash || by_libidn(resource, span_of(slash + 1, (size_t)(text + n - slash - 1)), stringprep_xmpp_resourceprep));
+
+		if (ok && domain[strlen(domain) - 1] == '.') {
+			domain[strlen(domain) - 1] = '\0';
+			ok = *domain && domain[strlen(domain) - 1] != '.';
+		}
+		/* What nameprep lets stand, and a host's name cannot hold. */
+		ok = ok && !strchr(domain, '@');
+		cr_assert_eq(prep(&j, span_of(text, n)), ok, "%.*s", (int)n, text);
+		if (!ok)
+			continue;
+		good++;
+		snprintf(whole, sizeof(whole), "%s%s%s%s%s", at ? node : "", at ? "@" : "", domain, slash ? "/" : "", slash ? resource : "");
+		cr_assert(span_is(jid_full(&j), whole) && j.node_len == (at ? strlen(node) : 0) &&
+			j.bare_len == j.node_len + (at ? 1u : 0u) + strlen(domain), "%.*s", (int)n, text);
+	}
+	cr_expect(good > 20000, "%u", good);
 }

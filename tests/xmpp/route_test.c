@@ -125,7 +125,7 @@ Test(route, empty_is_not_absent)
 {
 	struct read *rd = scan(IN_ROUTE("<message xmlns='jabber:client'" SC " to='' sc:c2s=''><x xmlns=''/></message>"));
 
-	cr_expect_eq(rd->r.flags, ROUTE_TO | ROUTE_HAS_C2S);
+	cr_expect_eq(rd->r.flags, ROUTE_TO | ROUTE_HAS_C2S | ROUTE_DECLARES);
 	cr_expect_neq(rd->r.stanza_to.off, 0);
 	cr_expect_neq(rd->r.c2s.off, 0);
 	cr_expect_neq(rd->r.child_ns.off, 0, "the child is in no namespace, not in the payload's");
@@ -221,6 +221,13 @@ Test(route, component_elements)
 	IS(rd, from, "c2s");
 	cr_expect_eq(scan("<route to='sm'/>")->r.element, EL_OTHER);
 	cr_expect_eq(scan("<huh xmlns='" NS_COMPONENT "'/>")->r.element, EL_OTHER);
+}
+
+Test(route, declarations_in_the_content_are_told)
+{
+	cr_expect_not(scan(IN_ROUTE("<message xmlns='jabber:client' xmlns:a='b'><x><a:y/></x></message><x xmlns='b'/>"))->r.flags & ROUTE_DECLARES);
+	cr_expect(scan(IN_ROUTE("<message xmlns='jabber:client'><x><y xmlns:a='b'/></x></message>"))->r.flags & ROUTE_DECLARES);
+	cr_expect(scan(IN_ROUTE("<message xmlns='jabber:client'><x/><y xmlns='b'/></message>"))->r.flags & ROUTE_DECLARES);
 }
 
 Test(route, the_session_prefix_in_the_content_is_told)
