@@ -37,7 +37,7 @@ library_in() {
 	openssl/*) echo "src/io/* src/core/*" ;;
 	stringprep.h | idna.h | idn-free.h) echo "src/xmpp/*" ;;
 	libpq-fe.h) echo "src/store/postgresql.c" ;;
-	mysql.h) echo "src/store/mariadb.c" ;;
+	mysql.h) echo "src/store/mariadb.c src/store/mariadb.h" ;;
 	expat.h) echo "nowhere" ;;
 	*) echo "*" ;;
 	esac

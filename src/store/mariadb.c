@@ -18,8 +18,6 @@
 #define SILENCE_SECONDS 20
 /* Each read sorts its few rows, and the server takes a sort buffer of its full size for it. */
 #define SORT_BYTES 65536
-/* A condition has its text twice, see sql.h. */
-#define PARAMS_MAX (STORE_COLUMNS + 4)
 
 struct slot {
 	struct sql_key key;
@@ -31,16 +29,12 @@ struct connection {
 	MYSQL *db;
 	struct buf sql, text;        /* text: a cell */
 	struct commits commits;
-	bool lost;
+	bool lost, reads;            /* reads: its transactions begin with their first statement */
+	bool shared;                 /* reads share the one that is open */
+	bool owes;                   /* the answer to a ROLLBACK was not taken yet */
 	unsigned nslots;
 	struct slot slots[STATEMENT_SLOTS];
 	char error[400];
-};
-
-/* A statement's values, in the order of its placeholders; they borrow from the request. */
-struct params {
-	unsigned n;
-	MYSQL_BIND binds[PARAMS_MAX];
 };
 
 static const struct { unsigned number; enum engine_result result; } errors[] = {
@@ -78,10 +72,32 @@ static enum engine_result failed(struct connection *c, const char *what, unsigne
 	return result;
 }
 
-static enum engine_result exec(struct connection *c, const char *sql)
+/* Ends a read's transaction. Its answer is taken before the next command: nobody waits for it. */
+static void end_reading(struct connection *c)
 {
 	if (c->lost)
-		return failed(c, "", 2006, "not connected");
+		return;
+	if (mysql_send_query(c->db, "ROLLBACK", 8))
+		c->lost = true;
+	c->owes = true;
+}
+
+static enum engine_result ready(struct connection *c)
+{
+	bool owes = c->owes;
+
+	c->owes = false;
+	if (!c->lost && owes && mysql_read_query_result(c->db))
+		return failed(c, "", 2006, mysql_error(c->db)); /* whatever it is, a new connection has no transaction open */
+	return c->lost ? failed(c, "", 2006, "not connected") : ENGINE_OK;
+}
+
+static enum engine_result exec(struct connection *c, const char *sql)
+{
+	enum engine_result result = ready(c);
+
+	if (result != ENGINE_OK)
+		return result;
 	return mysql_query(c->db, sql) ? failed(c, "", mysql_errno(c->db), mysql_error(c->db)) : ENGINE_OK;
 }
 
@@ -111,7 +127,10 @@ static MYSQL_STMT *statement(struct connection *c, struct sql_key key, enum engi
 	MYSQL_STMT *q = mysql_stmt_init(c->db);
 
 	buf_clear(&c->sql);
-	sql_statement(&c->sql, &maria_dialect, c->settings->prefix, key);
+	if (key.verb == SQL_EXISTS)
+		sql_exists(&c->sql, &maria_dialect, c->settings->prefix, key.present);
+	else
+		sql_statement(&c->sql, &maria_dialect, c->settings->prefix, key);
 	if (!q || c->sql.failed) {
 		*result = failed(c, "", 0, "no memory");
 	} else if (mysql_stmt_prepare(q, c->sql.p, c->sql.n) == 0) {
@@ -124,92 +143,6 @@ static MYSQL_STMT *statement(struct connection *c, struct sql_key key, enum engi
 	if (q)
 		mysql_stmt_close(q);
 	return NULL;
-}
-
-static void param_text(struct params *p, const struct span *s)
-{
-	p->binds[p->n++] = (MYSQL_BIND){
-		.buffer_type = MYSQL_TYPE_STRING, .buffer = (void *)(s->n ? s->p : ""), .buffer_length = s->n };
-}
-
-static void param_int(struct params *p, const int64_t *i)
-{
-	p->binds[p->n++] = (MYSQL_BIND){ .buffer_type = MYSQL_TYPE_LONGLONG, .buffer = (void *)i, .buffer_length = sizeof(*i) };
-}
-
-/* A value that is not null. */
-static void param_value(struct params *p, const struct value *v)
-{
-	if (v->kind == VALUE_INT)
-		param_int(p, &v->i);
-	else
-		param_text(p, &v->s);
-}
-
-static void param_present(struct params *p, const struct stmt *s)
-{
-	for (unsigned i = 0; i < store_tables[s->table].ncolumns; i++) {
-		if (s->present >> i & 1)
-			param_value(p, &s->values[i]);
-	}
-}
-
-/* limit: room for a number that lives as long as the parameters. */
-static void params_of(struct params *p, const struct stmt *s, enum verb verb, int64_t *limit)
-{
-	p->n = 0;
-	if (verb == VERB_MERGE)
-		param_present(p, s);
-	param_text(p, &s->owner);
-	if (verb == VERB_PUT) {
-		param_present(p, s);
-		return;
-	}
-	param_text(p, &s->owner);
-	if (verb == VERB_PAGE || verb == VERB_DELETE_UPTO)
-		param_int(p, &s->sequence);
-	if (verb == VERB_PAGE) {
-		*limit = s->limit;
-		param_int(p, limit);
-	}
-	if (stmt_filters(s)) {
-		param_value(p, &s->filter);
-		if (s->filter.kind == VALUE_TEXT)
-			param_value(p, &s->filter);
-	}
-}
-
-/* Where a row's cells go; text is fetched when its length is known. */
-struct cells {
-	MYSQL_BIND binds[STORE_COLUMNS + 1];
-	int64_t numbers[STORE_COLUMNS + 1];
-	unsigned long lengths[STORE_COLUMNS + 1];
-	my_bool nulls[STORE_COLUMNS + 1];
-};
-
-static bool is_number(const struct stmt *s, unsigned cell)
-{
-	if (cell == 0)
-		return true;
-	enum column_type type = store_tables[s->table].columns[cell - 1].type;
-
-	return type == COL_INT || type == COL_BOOL;
-}
-
-static void bind_cells(struct cells *cells, const struct stmt *s, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		MYSQL_BIND *b = &cells->binds[i];
-
-		*b = (MYSQL_BIND){ .length = &cells->lengths[i], .is_null = &cells->nulls[i] };
-		if (is_number(s, i)) {
-			b->buffer_type = MYSQL_TYPE_LONGLONG;
-			b->buffer = &cells->numbers[i];
-			b->buffer_length = sizeof(cells->numbers[i]);
-		} else {
-			b->buffer_type = MYSQL_TYPE_STRING;
-		}
-	}
 }
 
 /* NULL, or why the cell cannot be read. */
@@ -229,7 +162,7 @@ static const char *read_text(struct connection *c, struct store_req *req, MYSQL_
 	return req_text(req, c->text.p, length, out);
 }
 
-static const char *read_row(struct connection *c, struct store_req *req, struct stmt *s, MYSQL_STMT *q, const struct cells *cells)
+static const char *read_row(struct connection *c, struct store_req *req, struct stmt *s, MYSQL_STMT *q, const struct maria_cells *cells)
 {
 	const struct table *t = &store_tables[s->table];
 	bool count = s->verb == VERB_COUNT;
@@ -247,7 +180,7 @@ static const char *read_row(struct connection *c, struct store_req *req, struct 
 	for (unsigned i = 1; i <= t->ncolumns && !why; i++) {
 		if (cells->nulls[i])
 			continue;
-		if (!is_number(s, i))
+		if (!maria_is_number(s, i))
 			why = read_text(c, req, q, i, cells->lengths[i], &row->values[i - 1]);
 		else
 			row->values[i - 1] = value_int(
@@ -256,14 +189,32 @@ static const char *read_row(struct connection *c, struct store_req *req, struct 
 	return why;
 }
 
+static int by_sequence(const void *a, const void *b)
+{
+	const struct row *x = *(struct row *const *)a, *y = *(struct row *const *)b;
+
+	return (x->sequence > y->sequence) - (x->sequence < y->sequence);
+}
+
+/* The index by owner gives them in the order of the primary key, but for owners whose beginnings it does not tell apart. */
+static void sort_rows(struct stmt *s)
+{
+	for (uint32_t i = 1; i < s->nrows; i++) {
+		if (s->rows[i - 1]->sequence > s->rows[i]->sequence) {
+			qsort(s->rows, s->nrows, sizeof(*s->rows), by_sequence);
+			return;
+		}
+	}
+}
+
 static enum engine_result read_rows(struct connection *c, struct store_req *req, struct stmt *s, MYSQL_STMT *q)
 {
 	const char *name = store_tables[s->table].name;
 	enum engine_result result = ENGINE_OK;
-	struct cells cells;
+	struct maria_cells cells;
 	int rc = 0;
 
-	bind_cells(&cells, s, s->verb == VERB_COUNT ? 1 : store_tables[s->table].ncolumns + 1u);
+	maria_bind_cells(&cells, s, s->verb == VERB_COUNT ? 1 : store_tables[s->table].ncolumns + 1u);
 	if (mysql_stmt_bind_result(q, cells.binds))
 		return failed(c, name, mysql_stmt_errno(q), mysql_stmt_error(q));
 	while (result == ENGINE_OK && ((rc = mysql_stmt_fetch(q)) == 0 || rc == MYSQL_DATA_TRUNCATED)) {
@@ -275,6 +226,7 @@ static enum engine_result read_rows(struct connection *c, struct store_req *req,
 	if (result == ENGINE_OK && rc != MYSQL_NO_DATA)
 		result = failed(c, name, mysql_stmt_errno(q), mysql_stmt_error(q));
 	mysql_stmt_free_result(q);
+	sort_rows(s);
 	return result;
 }
 
@@ -283,15 +235,14 @@ static enum engine_result run_as(struct connection *c, struct store_req *req, st
 {
 	enum engine_result result = ENGINE_OK;
 	struct sql_key key = sql_key_of(s);
-	struct params p;
-	int64_t limit;
+	struct maria_params p;
 
 	key.verb = (uint8_t)verb;
 	MYSQL_STMT *q = statement(c, key, &result);
 
 	if (!q)
 		return result;
-	params_of(&p, s, verb, &limit);
+	maria_params(&p, s, verb);
 	if (mysql_stmt_bind_param(q, p.binds) || mysql_stmt_execute(q))
 		return failed(c, store_tables[s->table].name, mysql_stmt_errno(q), mysql_stmt_error(q));
 	if (!verb_writes(verb))
@@ -357,18 +308,75 @@ static enum engine_result maria_write(void *connection, struct store_req **reqs,
 	return result;
 }
 
+/* Which of the tables have rows of the owner, in *have. */
+static enum engine_result which_have(struct connection *c, const struct span *owner, uint64_t tables, uint64_t *have)
+{
+	enum engine_result result;
+	MYSQL_STMT *q = statement(c, (struct sql_key){ .present = tables, .verb = SQL_EXISTS }, &result);
+	MYSQL_BIND cell = { .buffer_type = MYSQL_TYPE_LONGLONG, .buffer = have, .buffer_length = sizeof(*have) };
+	struct maria_params p;
+
+	if (!q)
+		return result;
+	maria_params_repeat(&p, owner, (unsigned)__builtin_popcountll(tables));
+	bool ok = !mysql_stmt_bind_param(q, p.binds) && !mysql_stmt_execute(q) && !mysql_stmt_bind_result(q, &cell) &&
+		mysql_stmt_fetch(q) == 0;
+
+	result = ok ? ENGINE_OK : failed(c, "exists", mysql_stmt_errno(q), mysql_stmt_error(q));
+	mysql_stmt_free_result(q);
+	return result;
+}
+
+static enum engine_result read_all(struct connection *c, struct store_req *req)
+{
+	enum engine_result result = ENGINE_OK;
+	uint64_t have = 0, tables = req_tables_to_ask(req);
+	const char *why;
+
+	if (!tables)
+		return run(c, req);
+	result = which_have(c, &req->first_owner, tables, &have);
+	for (uint32_t i = 0; i < req->nstmts && result == ENGINE_OK; i++) {
+		struct stmt *s = &req->stmts[i];
+
+		if ((have >> s->table & 1) || !span_eq(s->owner, req->first_owner))
+			result = run_as(c, req, s, s->verb, &(uint64_t){ 0 });
+		else if (!req_answer_empty(req, s, &why))
+			result = failed(c, store_tables[s->table].name, 0, why);
+	}
+	return result;
+}
+
+/* A connection that reads saves itself the round trips that begin and end a transaction: the first statement begins it, and
+ * nobody waits for its end. All of it sees one state: the isolation level says so, see greet(). */
 static enum engine_result maria_read(void *connection, struct store_req *req)
 {
 	struct connection *c = connection;
-	bool several = req->nstmts > 1;
-	enum engine_result result = several || c->lost ? exec(c, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY") : ENGINE_OK;
+	enum engine_result result = c->reads ? ready(c) : exec(c, "SET autocommit = 0");
 
-	if (result == ENGINE_OK)
-		result = run(c, req);
-	/* Nothing was written: ending it this way always works. */
-	if (several)
-		rollback(c);
+	if (result != ENGINE_OK)
+		return result;
+	c->reads = true;
+	result = read_all(c, req);
+	if (!c->shared)
+		end_reading(c);
 	return result;
+}
+
+static enum engine_result maria_reads_begin(void *connection)
+{
+	struct connection *c = connection;
+
+	c->shared = true;
+	return ENGINE_OK;
+}
+
+static void maria_reads_end(void *connection)
+{
+	struct connection *c = connection;
+
+	c->shared = false;
+	end_reading(c);
 }
 
 enum engine_result maria_each(void *connection, const char *sql, server_row_fn fn, void *arg)
@@ -428,12 +436,15 @@ static enum engine_result greet(struct connection *c)
 
 	if (seconds < 1)
 		seconds = 1;
+	enum engine_result result = exec(c, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ");
+
+	if (result != ENGINE_OK)
+		return result;
 	buf_clear(&c->sql);
 	buf_fmt(&c->sql, "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', autocommit = 1, "
 		"innodb_lock_wait_timeout = %d, lock_wait_timeout = %d, sort_buffer_size = %d", seconds, seconds, SORT_BYTES);
 	buf_put(&c->sql, span_of("", 1));
-	enum engine_result result = c->sql.failed ? failed(c, "", 0, "no memory") : exec(c, c->sql.p);
-
+	result = c->sql.failed ? failed(c, "", 0, "no memory") : exec(c, c->sql.p);
 	if (result != ENGINE_OK)
 		return result;
 	/* MariaDB's alone; MySQL has no such limit for writes. */
@@ -451,6 +462,7 @@ static void hang_up(struct connection *c)
 		mysql_close(c->db);
 	c->db = NULL;
 	c->lost = true;
+	c->reads = c->owes = false;
 }
 
 static bool maria_reconnect(void *connection)
@@ -507,6 +519,8 @@ const struct engine engine_mysql = {
 	.describe = maria_describe,
 	.write = maria_write,
 	.read = maria_read,
+	.reads_begin = maria_reads_begin,
+	.reads_end = maria_reads_end,
 	.error = maria_error,
 	.reconnect = maria_reconnect,
 	.outcome = maria_outcome,

@@ -13,6 +13,8 @@
 const struct sql_dialect maria_dialect = {
 	.quote = '`',
 	.loose_equal = true,
+	.unnamed = true,
+	.unsorted = true,
 	.sequence_type = "BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY",
 	.types = { [COL_TEXT] = "TEXT", [COL_INT] = "INT", [COL_BOOL] = "TINYINT", [COL_XML] = "MEDIUMTEXT" },
 	.large_text = "MEDIUMTEXT",

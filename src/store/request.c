@@ -343,6 +343,35 @@ struct row *req_row(struct store_req *req, struct stmt *s, uint32_t n, const cha
 	return row;
 }
 
+/* A user's load asks many tables, most of which have nothing of the user: one statement that asks them all whether they
+ * have costs a third of asking each for its rows. From this many statements on it pays. */
+#define WORTH_ASKING 3u
+
+uint64_t req_tables_to_ask(const struct store_req *req)
+{
+	uint64_t tables = 0;
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < req->nstmts; i++) {
+		if (span_eq(req->stmts[i].owner, req->first_owner)) {
+			tables |= UINT64_C(1) << req->stmts[i].table;
+			n++;
+		}
+	}
+	return n < WORTH_ASKING ? 0 : tables;
+}
+
+bool req_answer_empty(struct store_req *req, struct stmt *s, const char **why)
+{
+	if (s->verb != VERB_COUNT)
+		return true;
+	struct row *row = req_row(req, s, 1, why);
+
+	if (row)
+		row->values[0] = value_int(0);
+	return row;
+}
+
 const char *req_text(struct store_req *req, const void *p, size_t n, struct value *out)
 {
 	if (over_limit(req, n))

@@ -88,6 +88,11 @@ void req_join(struct store_req *whole);
 
 /* For engines: one more row of n values, all null. NULL: no memory or over REQ_RESULT_MAX, said by *why. */
 struct row *req_row(struct store_req *req, struct stmt *s, uint32_t n, const char **why) MUST_USE;
+/* The tables that the request reads rows of its first owner from, as bits; 0: too few for a question before, which of them
+ * have any, to be worth it. */
+uint64_t req_tables_to_ask(const struct store_req *req);
+/* The answer of a statement that reads, where its table has nothing of the owner. False: *why says what is wrong. */
+bool req_answer_empty(struct store_req *req, struct stmt *s, const char **why) MUST_USE;
 /* Bytes copied into the answer. NULL, or why they could not be. */
 const char *req_text(struct store_req *req, const void *p, size_t n, struct value *out) MUST_USE;
 

@@ -207,7 +207,8 @@ void sql_statement(struct buf *out, const struct sql_dialect *d, const char *pre
 	case VERB_GET:
 		select_columns(out, d, key.table);
 		where(out, d, prefix, key);
-		order(out, d);
+		if (!d->unsorted)
+			order(out, d);
 		break;
 	case VERB_PAGE:
 		select_columns(out, d, key.table);
@@ -251,7 +252,7 @@ void sql_exists(struct buf *out, const struct sql_dialect *d, const char *prefix
 		sql_table(out, d, prefix, (enum store_table)t);
 		buf_str(out, " WHERE ");
 		quoted(out, d, COLUMN_OWNER);
-		buf_str(out, " = ?1) << ");
+		buf_str(out, d->unnamed ? " = ?) << " : " = ?1) << ");
 		buf_uint(out, t);
 		buf_str(out, ")");
 		before = " | ";

@@ -17,6 +17,10 @@ struct sql_dialect {
 	/* "=" sees more as equal than bytes are (a collation without case): text is compared a second time, as bytes. The
 	 * first lets an index be used. Each text in a condition then has two placeholders, one after the other. */
 	bool loose_equal;
+	bool unnamed;                /* no placeholder can be named twice: each stands for a value of its own */
+	/* Rows of a get come in any order, their order is the engine's business: a planner that is asked for it may read the whole
+	 * table. */
+	bool unsorted;
 	const char *next_sequence;   /* what an INSERT writes as the sequence; NULL: the database fills it in */
 	const char *sequence_type;
 	const char *types[COL_XML + 1]; /* by enum column_type */
@@ -54,13 +58,14 @@ uint64_t sql_key_hash(struct sql_key key);
 /* A key's verb beside those of requests, for the text of sql_exists(); present: its tables. */
 #define SQL_EXISTS 0xffu
 
-/* One number: a bit per table of the set that has rows of the owner, the only placeholder. */
+/* One number: a bit per table of the set that has rows of the owner, the only placeholder (unnamed: one for each table). Where
+ * "=" sees more as equal than bytes are, a table may be among them that has none. */
 void sql_exists(struct buf *out, const struct sql_dialect *d, const char *prefix, uint64_t tables);
 
 /* Placeholders in this order: the owner, then by verb - get, count, delete: the filter, if stmt_filters(); page: after,
  * limit; delete_upto: the sequence; put: the values present, in column order. Merge: those values, then the owner; without
  * merge_whole its text is the UPDATE alone, and where that finds no row the put with the same columns follows.
- * Results: get, page: the sequence, then every column; count: one number. */
+ * Results, in the order of the sequence (unsorted: a get's in any): get, page: the sequence, then every column; count: one number. */
 void sql_statement(struct buf *out, const struct sql_dialect *d, const char *prefix, struct sql_key key);
 
 void sql_create_table(struct buf *out, const struct sql_dialect *d, const char *prefix, enum store_table t);

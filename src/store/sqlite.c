@@ -309,25 +309,6 @@ static enum engine_result sqlite_write(void *connection, struct store_req **reqs
 
 /* --- reading --------------------------------------------------------------------------------------------------------- */
 
-/* A user's load asks many tables, most of which have nothing of the user: one statement that asks them all whether they
- * have costs a third of asking each for its rows. From this many statements on it pays. */
-#define WORTH_ASKING 3u
-
-/* The tables that the request reads rows of its first owner from. */
-static uint64_t tables_read(const struct store_req *req, unsigned *n)
-{
-	uint64_t tables = 0;
-
-	*n = 0;
-	for (uint32_t i = 0; i < req->nstmts; i++) {
-		if (span_eq(req->stmts[i].owner, req->first_owner)) {
-			tables |= UINT64_C(1) << req->stmts[i].table;
-			++*n;
-		}
-	}
-	return tables;
-}
-
 /* Which of the tables have rows of the owner, in *have. */
 static enum engine_result which_have(struct connection *c, struct span owner, uint64_t tables, uint64_t *have)
 {
@@ -349,41 +330,25 @@ static enum engine_result which_have(struct connection *c, struct span owner, ui
 	return result;
 }
 
-/* A statement's answer where its table has nothing of the owner. */
-static enum engine_result answer_empty(struct connection *c, struct store_req *req, struct stmt *s)
-{
-	const char *why;
-	struct row *row;
-
-	if (s->verb != VERB_COUNT)
-		return ENGINE_OK;
-	row = req_row(req, s, 1, &why);
-	if (!row) {
-		snprintf(c->error, sizeof(c->error), "%s: %s", store_tables[s->table].name, why);
-		return ENGINE_FAILED;
-	}
-	row->values[0] = value_int(0);
-	return ENGINE_OK;
-}
-
 /* In one transaction: its statements see one state. */
 static enum engine_result read_all(struct connection *c, struct store_req *req)
 {
 	enum engine_result result = ENGINE_OK;
-	uint64_t have = 0;
-	unsigned n;
-	uint64_t tables = tables_read(req, &n);
+	uint64_t have = 0, tables = req_tables_to_ask(req);
+	const char *why;
 
-	if (n < WORTH_ASKING)
+	if (!tables)
 		return sqlite_run(c, req);
 	result = which_have(c, req->first_owner, tables, &have);
 	for (uint32_t i = 0; i < req->nstmts && result == ENGINE_OK; i++) {
 		struct stmt *s = &req->stmts[i];
 
-		if ((have >> s->table & 1) || !span_eq(s->owner, req->first_owner))
+		if ((have >> s->table & 1) || !span_eq(s->owner, req->first_owner)) {
 			result = run_one(c, req, s);
-		else
-			result = answer_empty(c, req, s);
+		} else if (!req_answer_empty(req, s, &why)) {
+			snprintf(c->error, sizeof(c->error), "%s: %s", store_tables[s->table].name, why);
+			result = ENGINE_FAILED;
+		}
 	}
 	return result;
 }
