@@ -78,33 +78,38 @@ struct presence {
 	char text[];
 };
 
-/* A small set of JIDs: whom directed presence went to, who bounced. */
+/* A small set of JIDs. */
 struct jid_set {
 	uint32_t n, cap;
 	struct jid_text { uint16_t len, bare_len, node_len; char *s; } *jids;
 };
 
+/* What few sessions have. */
+struct session_extra {
+	struct jid_set directed, bounced; /* whom directed presence went to, whose server bounced it */
+	uint8_t nprivate;                 /* of the namespaces in private */
+	uint64_t *private;                /* what it fetched from private storage, hashes of namespaces; malloc'd */
+};
+
+/* A million of them are idle: what not every one has is not in here. */
 struct session {
-	struct cds_lfht_node node; /* in its shard's table, by its random id */
 	struct rcu_head rcu;
 	struct sm_id id;
 	struct user *user;
-	struct session *next;                  /* of the same user, oldest first */
+	struct session *next;                  /* of the same user, oldest first; other threads walk it */
 	struct peer *peer;                     /* the c2s that holds it */
 	struct session *peer_next, **peer_at;  /* of the same peer */
 	struct presence *presence;             /* NULL: not available */
-	struct jid_set directed, bounced;
+	struct session_extra *extra;           /* NULL: nothing of it */
 	int8_t priority;
 	bool interested; /* fetched the roster */
 	bool versioned;  /* and asked for its version: pushes carry it */
 	bool fake;       /* PBX: never top, no presence */
 	bool greeted;    /* sent an initial presence since it was last unavailable */
 	bool ended;      /* ending; the memory lives until the grace period is over */
-	uint8_t nprivate;  /* of the namespaces in private */
-	uint8_t asked;     /* the module privacy's: what it fetched, and is told changes of */
-	uint64_t *private; /* what it fetched from private storage, hashes of namespaces; malloc'd */
-	uint16_t jid_len;
+	uint8_t asked;   /* the module privacy's: what it fetched, and is told changes of */
 	uint8_t c2s_len;
+	uint16_t jid_len;
 	char text[]; /* full JID, then c2s's id */
 };
 
@@ -116,21 +121,21 @@ struct query_count {
 	uint32_t n;
 };
 
+/* As for sessions: a user that is online and idle is this and its text. */
 struct user {
 	struct user_view view; /* first */
 	struct shard *owner;
-	struct session *sessions;
-	struct roster roster;
+	struct session *sessions;      /* other threads walk them: every_jid_rcu() */
+	struct roster *roster;         /* malloc'd; NULL: nothing is in it, see user_roster() */
 	struct parked *parked;         /* a packet of this user waits for the store: later ones wait behind it */
-	struct waiting *first, **last; /* those */
-	struct user *blocked_next, **blocked_at; /* of the shard's users with somebody waiting */
+	struct waiting *last;          /* the last of those; they are a ring. NULL: none */
 	uint32_t nwaiting;
 	uint32_t pins;                 /* store answers under way that name this user */
 	uint32_t writes;               /* of those, writes to its offline queue */
 	uint32_t queued;               /* stanzas in its offline queue, as of PART_QUEUE and our own puts */
 	int64_t flushed;               /* sequence up to which the queue was sent to a link, and is about to be deleted */
 	struct privacy *privacy;       /* the module privacy's; NULL: no lists */
-	struct query_count queries, others_queries; /* its own, and what others did to it; see shard/limit.c */
+	struct query_count *queries, *others_queries; /* its own, and what others did to it; malloc'd, see shard/limit.c */
 	uint8_t parts;                 /* enum user_part that are loaded */
 	uint8_t needs;                 /* enum user_part without which its privacy lists cannot be read */
 	bool exists;                   /* true once PART_ACCOUNT found a row */
@@ -138,6 +143,10 @@ struct user {
 	struct vacation *vacation;     /* malloc'd, one block; with PART_ACCOUNT. NULL: none is set */
 	char text[];
 };
+
+extern const struct roster roster_none;
+static inline const struct roster *user_roster(const struct user *u) { return u->roster ? u->roster : &roster_none; }
+static inline bool user_has_waiting(const struct user *u) { return u->last != NULL; }
 
 static inline struct jid user_jid(const struct user *u)
 {
@@ -154,6 +163,13 @@ struct session *user_session(const struct user *u, struct span resource); /* NUL
 /* The available, non-PBX session with the highest priority that is not negative, the oldest of equals. NULL: none. */
 struct session *user_top(const struct user *u);
 
+/* Its extra, made where it has none. NULL: no memory. */
+struct session_extra *session_extra(struct session *s);
+bool session_bounced(const struct session *s, const struct jid *j); /* did j's server bounce its presence? */
+void session_forget_bounced(struct session *s, const struct jid *j);
+void session_forget_directed(struct session *s, const struct jid *j);
+void session_extra_free(struct session *s);
+
 /* Rosters. */
 const struct roster_item *roster_find(const struct user *u, struct span jid);
 /* The item that stands for a JID: the bare one, else the full one. NULL: none. */
@@ -163,6 +179,8 @@ struct pending *roster_pending(const struct user *u, struct span bare);
 /* Puts an item in place of the one with its JID. Takes it. False: no memory, the item is freed, the roster unchanged. */
 bool roster_put(struct user *u, struct roster_item **item) MUST_USE;
 void roster_remove(struct user *u, struct span jid);
+bool roster_version_put(struct user *u, const struct roster_version *v) MUST_USE; /* false: no memory */
+void roster_free(struct user *u);
 bool roster_pending_put(struct user *u, struct span bare, struct span attrs, struct span xml) MUST_USE;
 void roster_pending_remove(struct user *u, struct span bare);
 

@@ -16,8 +16,8 @@
 
 static bool has_fetched(const struct session *s, uint64_t ns)
 {
-	for (unsigned i = 0; i < s->nprivate; i++)
-		if (s->private[i] == ns)
+	for (unsigned i = 0; s->extra && i < s->extra->nprivate; i++)
+		if (s->extra->private[i] == ns)
 			return true;
 	return false;
 }
@@ -25,11 +25,13 @@ static bool has_fetched(const struct session *s, uint64_t ns)
 /* Without memory the session is not told of changes: it may ask again. */
 static void fetched(struct session *s, uint64_t ns)
 {
-	if (has_fetched(s, ns))
+	struct session_extra *e;
+
+	if (has_fetched(s, ns) || !(e = session_extra(s)))
 		return;
-	if (!s->private && !(s->private = malloc(FETCHED_MAX * sizeof(*s->private))))
+	if (!e->private && !(e->private = malloc(FETCHED_MAX * sizeof(*e->private))))
 		return;
-	s->private[s->nprivate < FETCHED_MAX ? s->nprivate++ : ns % FETCHED_MAX] = ns;
+	e->private[e->nprivate < FETCHED_MAX ? e->nprivate++ : ns % FETCHED_MAX] = ns;
 }
 
 /* COMPAT: jabberd2 tells one's other resources with the request itself. */

@@ -12,7 +12,7 @@ static void greet(struct event *ev)
 {
 	struct session *s = ev->session;
 	struct jid me = session_jid(s), bare = user_jid(ev->user);
-	const struct roster *r = &ev->user->roster;
+	const struct roster *r = user_roster(ev->user);
 	struct jid to;
 
 	for (struct session *other = ev->user->sessions; other; other = other->next)
@@ -63,12 +63,13 @@ static enum verdict directed(struct event *ev)
 	struct packet *p = ev->packet;
 
 	if (ev->type == ST_NONE) {
-		jid_set_remove(&s->bounced, &p->to);
-		if (!roster_lets_see(ev->user, &p->to) && !jid_set_add(&s->directed, &p->to, DIRECTED_MAX))
+		session_forget_bounced(s, &p->to);
+		if (!roster_lets_see(ev->user, &p->to) &&
+			(!session_extra(s) || !jid_set_add(&s->extra->directed, &p->to, DIRECTED_MAX)))
 			return event_error(ev, SE_RESOURCE_CONSTRAINT);
 	} else if (ev->type == ST_UNAVAILABLE) {
-		jid_set_remove(&s->bounced, &p->to);
-		jid_set_remove(&s->directed, &p->to);
+		session_forget_bounced(s, &p->to);
+		session_forget_directed(s, &p->to);
 	} else if (ev->type == ST_PROBE) {
 		return V_HANDLED; /* the server probes, clients have no need to */
 	}
@@ -126,7 +127,7 @@ static enum verdict probed(struct event *ev)
 	for (struct session *s = u->sessions; s; s = s->next) {
 		struct jid full = session_jid(s);
 
-		jid_set_remove(&s->bounced, from);
+		session_forget_bounced(s, from);
 		if (!session_available(s) || s->fake)
 			continue;
 		any = true;
@@ -161,9 +162,9 @@ static enum verdict bounced(struct event *ev)
 
 	if (!s)
 		return V_HANDLED;
-	jid_set_remove(&s->directed, &ev->packet->from);
+	session_forget_directed(s, &ev->packet->from);
 	/* A set that is full keeps sending: the worst is another bounce. */
-	if (jid_set_add(&s->bounced, &ev->packet->from, DIRECTED_MAX))
+	if (session_extra(s) && jid_set_add(&s->extra->bounced, &ev->packet->from, DIRECTED_MAX))
 		pass_to_session(ev, s, NULL);
 	return V_HANDLED;
 }

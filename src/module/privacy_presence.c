@@ -83,21 +83,21 @@ static void hide_directed(struct event *ev, struct session *s, struct turn t)
 {
 	struct jid me = session_jid(s), to;
 
-	for (uint32_t i = s->directed.n; i-- > 0;) {
-		const struct jid_text *d = &s->directed.jids[i];
+	for (uint32_t i = s->extra ? s->extra->directed.n : 0; i-- > 0;) {
+		const struct jid_text *d = &s->extra->directed.jids[i];
 
 		to = (struct jid){ d->s, d->node_len, d->bare_len, d->len };
 		if (!turns_off(ev->user, t, &to, MASK_PRESENCE_OUT))
 			continue;
 		send_presence(ev->shard, "unavailable", &me, &to);
-		jid_set_remove(&s->directed, &to);
+		session_forget_directed(s, &to);
 	}
 }
 
 /* Whom the lists that come hide this session from is told that it has gone (section 2.11); whom they hide from it, it is told of. */
 static void hide(struct event *ev, struct session *s, struct turn t)
 {
-	const struct roster *r = &ev->user->roster;
+	const struct roster *r = user_roster(ev->user);
 	struct jid jid;
 
 	for (uint32_t i = 0; session_available(s) && i < r->n; i++) {
@@ -138,7 +138,7 @@ static void show_resource(struct event *ev, struct session *s, struct turn t, co
 /* XEP-0191 section 3.4, and the same the other way. */
 static void show(struct event *ev, struct session *s, struct turn t)
 {
-	const struct roster *r = &ev->user->roster;
+	const struct roster *r = user_roster(ev->user);
 	struct jid jid;
 
 	for (uint32_t i = 0; session_available(s) && i < r->n; i++) {

@@ -29,8 +29,10 @@ static bool read_order(struct span text, int32_t *order)
 
 static bool in_roster(const struct user *u, struct span group)
 {
-	for (uint32_t i = 0; i < u->roster.n; i++) {
-		const struct roster_item *item = u->roster.items[i];
+	const struct roster *r = user_roster(u);
+
+	for (uint32_t i = 0; i < r->n; i++) {
+		const struct roster_item *item = r->items[i];
 		const char *at = NULL;
 
 		for (uint16_t k = 0; k < item->ngroups; k++)

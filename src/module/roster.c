@@ -27,7 +27,7 @@ static bool read_options(struct config *config, void *into)
 
 bool roster_full(const struct user *u)
 {
-	return set.max_items && u->roster.n >= set.max_items;
+	return set.max_items && user_roster(u)->n >= set.max_items;
 }
 
 bool roster_drops_requests(void)
@@ -92,7 +92,7 @@ static void push_to(struct session *s, struct buf *content)
 /* To every session that fetched the roster; those that know it by versions get the one in force with it (P9). */
 static void push_all(struct event *ev, const struct roster_item *item, struct span jid)
 {
-	const struct roster_version *v = &ev->user->roster.version;
+	const struct roster_version *v = &user_roster(ev->user)->version;
 	struct buf *plain = scratch(ev->shard, 3), *versioned = scratch(ev->shard, 2);
 
 	put_query(plain, item, jid, NULL, 0);
@@ -133,7 +133,7 @@ void roster_store_item(struct store_req *req, const struct roster_item *item)
 
 static enum verdict whole_roster(struct event *ev, bool versioned)
 {
-	const struct roster *r = &ev->user->roster;
+	const struct roster *r = user_roster(ev->user);
 	struct buf *b = scratch(ev->shard, 0);
 
 	buf_str(b, "<query xmlns='" NS_ROSTER "'");
@@ -166,7 +166,7 @@ static enum verdict changes_since(struct event *ev, const struct store_req *answ
 
 		if (number <= seen || !xml_text_ok(jid))
 			continue;
-		put_query(b, roster_find(u, jid), jid, &u->roster.version, (uint32_t)number);
+		put_query(b, roster_find(u, jid), jid, &user_roster(u)->version, (uint32_t)number);
 		push_to(ev->session, b);
 	}
 	return V_HANDLED;
@@ -183,12 +183,12 @@ static enum verdict on_changes(struct event *ev, struct store_req *answer)
 		return whole_roster(ev, true);
 	}
 	/* A roster that is smaller than what happened to it is sent whole. */
-	return store_rows(answer, 0) > ev->user->roster.n + 16 ? whole_roster(ev, true) : changes_since(ev, answer, *seen);
+	return store_rows(answer, 0) > user_roster(ev->user)->n + 16 ? whole_roster(ev, true) : changes_since(ev, answer, *seen);
 }
 
 static enum verdict on_get(struct event *ev)
 {
-	const struct roster_version *v = &ev->user->roster.version;
+	const struct roster_version *v;
 	struct xml *query;
 	enum verdict verdict = event_query(ev, NS_ROSTER, "query", &query);
 	struct store_req *req;
@@ -199,6 +199,7 @@ static enum verdict on_get(struct event *ev)
 	if (!xml_attr(query, "ver").p)
 		return whole_roster(ev, false);
 	roster_version_use(ev);
+	v = &user_roster(ev->user)->version;
 	if (!roster_version_read(v, xml_attr(query, "ver"), &seen))
 		return whole_roster(ev, true);
 	if (seen == v->number)
@@ -218,10 +219,16 @@ bool roster_change(struct user *u, struct roster_item **item)
 {
 	struct roster_version v = roster_version_after(u, roster_find(u, item_jid(*item)), *item);
 
-	if (!roster_put(u, item))
-		return false;
-	u->roster.version = v;
-	return true;
+	return roster_put(u, item) && roster_version_put(u, &v);
+}
+
+void roster_take_out(struct user *u, struct span jid)
+{
+	struct roster_version v = roster_version_after(u, roster_find(u, jid), NULL);
+
+	if (u->roster)
+		u->roster->version = v;
+	roster_remove(u, jid);
 }
 
 static enum verdict on_set_committed(struct event *ev, struct store_req *answer)
@@ -319,8 +326,7 @@ static enum verdict on_removal_committed(struct event *ev, struct store_req *ans
 
 	if (store_status(answer) != STORE_OK)
 		return event_store_error(ev, answer, "a roster item could not be removed");
-	ev->user->roster.version = roster_version_after(ev->user, roster_find(ev->user, item_jid(item)), NULL);
-	roster_remove(ev->user, item_jid(item));
+	roster_take_out(ev->user, item_jid(item));
 	push_all(ev, NULL, item_jid(item));
 	reply_result(ev, (struct span){ 0 });
 	if (!jid_split(&jid, item_jid(item)))

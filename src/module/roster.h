@@ -17,6 +17,7 @@ bool roster_full(const struct user *u);
 bool roster_drops_requests(void); /* those for somebody who is away are not kept */
 /* The committed item in memory, and its version in force. Takes it. False: no memory. */
 bool roster_change(struct user *u, struct roster_item **item) MUST_USE;
+void roster_take_out(struct user *u, struct span jid); /* the same for a removal */
 
 /* roster_load.c */
 int roster_load_ask(struct store_req *req);

@@ -294,8 +294,7 @@ static bool drop(struct changes *c, struct span jid)
 	store_delete(req, T_ROSTER_ITEMS, ITEM_JID, value_text(jid));
 	store_delete(req, T_ROSTER_GROUPS, GROUP_JID, value_text(jid));
 	roster_version_write(req, &v, jid);
-	c->u->roster.version = v;
-	roster_remove(c->u, jid);
+	roster_take_out(c->u, jid);
 	return true;
 }
 

@@ -43,7 +43,7 @@ static uint64_t digest_of(const struct roster_item *item)
 
 struct roster_version roster_version_after(const struct user *u, const struct roster_item *old, const struct roster_item *new)
 {
-	struct roster_version v = u->roster.version;
+	struct roster_version v = user_roster(u)->version;
 
 	v.digest += (new ? digest_of(new) : 0) - (old ? digest_of(old) : 0);
 	if (++v.number > CHANGES_MAX) {
@@ -80,14 +80,17 @@ void roster_version_write(struct store_req *req, const struct roster_version *v,
 void roster_version_use(struct event *ev)
 {
 	struct user *u = ev->user;
+	struct roster_version v = user_roster(u)->version;
 	struct store_req *req;
 
-	if (u->roster.version.used)
+	if (v.used || !hash_random(&v.epoch, sizeof(v.epoch)))
 		return;
-	u->roster.version.used = true;
+	v.used = true;
+	if (!roster_version_put(u, &v))
+		return;
 	req = store_req_new(span_of(u->view.bare, u->view.bare_len));
 	if (req) {
-		write_version(req, &u->roster.version);
+		write_version(req, &v);
 		store_delete(req, T_ROSTER_CHANGES, STORE_ALL, value_null());
 	}
 	store_write(ev->shard, &req); /* should it fail: clients get the whole roster once more */
@@ -113,22 +116,21 @@ static bool read_hex(struct span text, uint64_t *out)
 
 bool roster_version_load(struct user *u, const struct store_req *req, int stmt)
 {
-	struct roster_version *v = &u->roster.version;
-	uint64_t digest = 0, epoch, stored;
+	const struct roster *r = user_roster(u);
+	struct roster_version v = { 0 };
+	uint64_t epoch, stored;
 
-	*v = (struct roster_version){ 0 };
-	for (uint32_t i = 0; i < u->roster.n; i++)
-		digest += digest_of(u->roster.items[i]);
-	v->digest = digest;
+	for (uint32_t i = 0; i < r->n; i++)
+		v.digest += digest_of(r->items[i]);
 	if (store_rows(req, stmt) && read_hex(store_value(req, stmt, 0, RVERSION_EPOCH).s, &epoch) &&
-		read_hex(store_value(req, stmt, 0, RVERSION_DIGEST).s, &stored) && stored == digest) {
+		read_hex(store_value(req, stmt, 0, RVERSION_DIGEST).s, &stored) && stored == v.digest) {
 		int64_t number = store_value(req, stmt, 0, RVERSION_NUMBER).i;
 
-		v->epoch = epoch;
-		v->number = number >= 0 && number <= CHANGES_MAX ? (uint32_t)number : 0;
-		v->used = number >= 0 && number <= CHANGES_MAX;
+		v.epoch = epoch;
+		v.number = number >= 0 && number <= CHANGES_MAX ? (uint32_t)number : 0;
+		v.used = number >= 0 && number <= CHANGES_MAX;
 	}
-	return v->used || hash_random(&v->epoch, sizeof(v->epoch));
+	return (!v.used && !v.digest) || roster_version_put(u, &v);
 }
 
 void roster_version_attr(struct buf *out, const struct roster_version *v, uint32_t number)
@@ -140,7 +142,7 @@ bool roster_version_read(const struct roster_version *v, struct span ver, uint32
 {
 	uint64_t epoch;
 
-	if (ver.n < 18 || ver.n > 21 || ver.p[16] != '-' || !read_hex(span_of(ver.p, 16), &epoch) || epoch != v->epoch)
+	if (!v->used || ver.n < 18 || ver.n > 21 || ver.p[16] != '-' || !read_hex(span_of(ver.p, 16), &epoch) || epoch != v->epoch)
 		return false;
 	*number = 0;
 	for (uint32_t i = 17; i < ver.n; i++) {

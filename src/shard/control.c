@@ -198,7 +198,7 @@ static void end(struct shard *shard, struct packet *p)
 		!span_eq(session_c2s(s), packet_slice(p, p->route.c2s)))
 		return; /* somebody is guessing */
 	u = s->user;
-	if (u->parked || (u->first && !u->draining)) {
+	if (u->parked || (user_has_waiting(u) && !u->draining)) {
 		user_wait(u, p);
 		return;
 	}

@@ -377,7 +377,7 @@ static void from_client(struct shard *shard, struct packet *p)
 		log_limited(LOG_LEVEL_WARNING, "%s: a stanza for a session that is another component's was dropped", p->link->name);
 		return;
 	}
-	if (u->parked || (u->first && !u->draining)) {
+	if (u->parked || (user_has_waiting(u) && !u->draining)) {
 		user_wait(u, p);
 		return;
 	}

@@ -1,5 +1,5 @@
-/* index.h - a shard's own way to its users and sessions, beside the published tables: open addressing, so that a whole burst's look-ups can be
- * prefetched together. What it finds first is what the published table would find, at a third of the time when a million are there.
+/* index.h - a shard's own way to its users and sessions: open addressing, so that a whole burst's look-ups can be prefetched together.
+ * A slot is one word: the item's address and what of its hash fits beside it.
  * Threads: the shard's own.
  * Owns: its slots; what they point at is the shard's.
  */
@@ -8,10 +8,20 @@
 
 #include "shardsm/span.h"
 
-struct index_slot {
-	uint64_t hash;
-	void *item; /* NULL: free */
-};
+/* An address of user space is below 2^48 and an item's is a multiple of 16: 44 bits of it, above them the lowest 20 of the hash. 0: free. */
+struct index_slot { uint64_t word; };
+#define INDEX_HASH_BITS 20
+#define INDEX_HASH(hash) ((hash) & ((UINT64_C(1) << INDEX_HASH_BITS) - 1))
+
+static inline uint64_t index_word(uint64_t hash, const void *item)
+{
+	return INDEX_HASH(hash) << (64 - INDEX_HASH_BITS) | (uint64_t)(uintptr_t)item >> 4;
+}
+static inline uint64_t index_word_hash(uint64_t word) { return word >> (64 - INDEX_HASH_BITS); }
+static inline void *index_word_item(uint64_t word)
+{
+	return (void *)(uintptr_t)((word << INDEX_HASH_BITS) >> (INDEX_HASH_BITS - 4));
+}
 
 /* One of the parts that the index grows by: what a doubling costs at a time stays small. */
 struct index_part {
@@ -19,20 +29,20 @@ struct index_part {
 	uint32_t mask, used;
 };
 
-#define INDEX_PARTS 64u
+#define INDEX_PARTS 512u
 
 struct index {
 	struct index_part parts[INDEX_PARTS];
 };
 
 void index_fini(struct index *index);
-bool index_add(struct index *index, uint64_t hash, void *item) MUST_USE; /* false: no memory */
+bool index_add(struct index *index, uint64_t hash, void *item) MUST_USE; /* item: malloc'd. False: no memory */
 void index_remove(struct index *index, uint64_t hash, const void *item);
 
-/* The high bits pick the part: the shard was picked by the highest 32, the place in the part is picked by the lowest. */
+/* The shard was picked by the highest 32 bits, the place in the part is picked by the lowest, those between pick the part. */
 static inline struct index_part *index_part(struct index *index, uint64_t hash)
 {
-	return &index->parts[hash >> 20 & (INDEX_PARTS - 1)];
+	return &index->parts[hash >> INDEX_HASH_BITS & (INDEX_PARTS - 1)];
 }
 
 static inline void index_prefetch(struct index *index, uint64_t hash)
@@ -43,7 +53,7 @@ static inline void index_prefetch(struct index *index, uint64_t hash)
 		__builtin_prefetch(&part->slots[hash & part->mask]);
 }
 
-/* The items with this hash, one after the other: *at starts as NULL. Nobody else's hash is ever seen; that the item is the one meant is the
+/* The items with this hash, one after the other: *at starts as NULL. Seldom another one is among them: that the item is the one meant is the
  * caller's to check. NULL: no more. */
 static inline void *index_next(struct index *index, uint64_t hash, const struct index_slot **at)
 {
@@ -56,13 +66,13 @@ static inline void *index_next(struct index *index, uint64_t hash, const struct 
 	for (;; slot++) {
 		if (slot > &part->slots[part->mask])
 			slot = part->slots;
-		if (!slot->item)
+		if (!slot->word)
 			return NULL;
-		if (slot->hash == hash)
+		if (index_word_hash(slot->word) == INDEX_HASH(hash))
 			break;
 	}
 	*at = slot;
-	return slot->item;
+	return index_word_item(slot->word);
 }
 
 #endif

@@ -4,6 +4,8 @@
  * Whoever goes over it is disconnected, as by jabberd2, and its sessions end. What others send to a user costs that user nothing: it has a count of
  * its own, and they are told.
  */
+#include <stdlib.h>
+
 #include "shard/shard.h"
 #include "shardsm/clock.h"
 #include "shardsm/log.h"
@@ -45,8 +47,13 @@ static bool is_query(const struct event *ev)
 	return is_subscription(ev);
 }
 
-static bool count(struct query_count *c, uint64_t now)
+/* Without memory nothing is counted: the request has worse to fear. */
+static bool count(struct query_count **cp, uint64_t now)
 {
+	struct query_count *c = *cp;
+
+	if (!c && !(c = *cp = calloc(1, sizeof(*c))))
+		return false;
 	if (!c->n || now - c->since_ms >= limit.within_ms) {
 		c->since_ms = now;
 		c->n = 0;
@@ -92,7 +99,7 @@ bool query_over_limit(struct event *ev)
 	log_notice("[" SPAN_FMT "] is being disconnected, too many database queries within %llu seconds", (int)u->view.bare_len, u->view.bare,
 		(unsigned long long)(limit.within_ms / 1000));
 	throttle(shard, u->view.hash, now);
-	u->queries.n = 0;
+	u->queries->n = 0;
 	event_error(ev, SE_RESOURCE_CONSTRAINT);
 	reply_error(ev);
 	while (u->sessions) {

@@ -42,19 +42,19 @@ static void block(struct user *u, struct parked *park)
 
 	assert(!u->parked);
 	u->parked = park;
-	u->blocked_next = shard->blocked;
-	u->blocked_at = &shard->blocked;
-	if (u->blocked_next)
-		u->blocked_next->blocked_at = &u->blocked_next;
-	shard->blocked = u;
+	park->blocked_next = shard->blocked;
+	park->blocked_at = &shard->blocked;
+	if (park->blocked_next)
+		park->blocked_next->blocked_at = &park->blocked_next;
+	shard->blocked = park;
 }
 
-static void unblock(struct user *u)
+static void unblock(struct parked *park)
 {
-	u->parked = NULL;
-	*u->blocked_at = u->blocked_next;
-	if (u->blocked_next)
-		u->blocked_next->blocked_at = u->blocked_at;
+	park->user->parked = NULL;
+	*park->blocked_at = park->blocked_next;
+	if (park->blocked_next)
+		park->blocked_next->blocked_at = park->blocked_at;
 }
 
 struct parked *park_new(struct shard *shard, struct user *u, bool blocks)
@@ -95,7 +95,7 @@ struct parked *park_take(struct shard *shard, uint64_t token)
 	shard->park_next[i] = shard->free_parks;
 	shard->free_parks = i + 1;
 	if (park->user && park->blocks)
-		unblock(park->user);
+		unblock(park);
 	return park;
 }
 

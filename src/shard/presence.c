@@ -65,10 +65,12 @@ void presence_send_unavailable_all(struct user *u, const struct jid *to)
 /* To everyone who may see this user, but for those whose server bounced this session's presence. */
 static void to_subscribers(struct shard *shard, struct session *s, struct packet *p)
 {
-	for (uint32_t i = 0; i < s->user->roster.n; i++) {
-		const struct roster_item *item = s->user->roster.items[i];
+	const struct roster *r = user_roster(s->user);
 
-		if (item->from && jid_split(&p->to, item_jid(item)) && !jid_set_has(&s->bounced, &p->to) &&
+	for (uint32_t i = 0; i < r->n; i++) {
+		const struct roster_item *item = r->items[i];
+
+		if (item->from && jid_split(&p->to, item_jid(item)) && !session_bounced(s, &p->to) &&
 			presence_worth_sending(shard, &p->to))
 			pass_on(shard, p);
 	}
@@ -76,8 +78,8 @@ static void to_subscribers(struct shard *shard, struct session *s, struct packet
 
 static void to_directed(struct shard *shard, struct session *s, struct packet *p)
 {
-	for (uint32_t i = 0; i < s->directed.n; i++) {
-		const struct jid_text *t = &s->directed.jids[i];
+	for (uint32_t i = 0; s->extra && i < s->extra->directed.n; i++) {
+		const struct jid_text *t = &s->extra->directed.jids[i];
 
 		p->to = (struct jid){ t->s, t->node_len, t->bare_len, t->len };
 		if (!roster_lets_see(s->user, &p->to))
@@ -107,7 +109,7 @@ void presence_leave(struct session *s, struct span attrs, struct span content)
 	struct jid from = session_jid(s);
 	struct packet p;
 
-	if (!session_available(s) && !s->directed.n)
+	if (!session_available(s) && !(s->extra && s->extra->directed.n))
 		return;
 	if (!packet_of_stanza(shard, &(struct stanza){ .tag = "presence", .type = "unavailable", .attrs = attrs, .content = content,
 			.from = &from, .to = &from }, &p)) {
@@ -126,8 +128,10 @@ void presence_leave(struct session *s, struct span attrs, struct span content)
 		count_available(s->user, -1);
 	}
 	s->greeted = false;
-	jid_set_fini(&s->directed);
-	jid_set_fini(&s->bounced);
+	if (s->extra) {
+		jid_set_fini(&s->extra->directed);
+		jid_set_fini(&s->extra->bounced);
+	}
 }
 
 /* The pass-through attributes of a stanza as raw XML, without type and id. */

@@ -6,6 +6,43 @@
 
 #include "shard/shard.h"
 
+const struct roster roster_none;
+
+/* The user's own, made where it has none. NULL: no memory. */
+static struct roster *own(struct user *u)
+{
+	if (!u->roster)
+		u->roster = calloc(1, sizeof(*u->roster));
+	return u->roster;
+}
+
+void roster_free(struct user *u)
+{
+	struct roster *r = u->roster;
+
+	if (!r)
+		return;
+	for (uint32_t i = 0; i < r->n; i++)
+		free(r->items[i]);
+	free(r->items);
+	while (r->pending) {
+		struct pending *p = r->pending;
+
+		r->pending = p->next;
+		free(p);
+	}
+	free(r);
+	u->roster = NULL;
+}
+
+bool roster_version_put(struct user *u, const struct roster_version *v)
+{
+	if (!own(u))
+		return false;
+	u->roster->version = *v;
+	return true;
+}
+
 static int compare(struct span a, struct span b)
 {
 	int c = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
@@ -37,13 +74,14 @@ static uint32_t place(const struct roster *r, struct span jid, bool *found)
 
 const struct roster_item *roster_find(const struct user *u, struct span jid)
 {
+	const struct roster *r = user_roster(u);
 	bool found;
 	uint32_t i;
 
-	if (!u->roster.n)
+	if (!r->n)
 		return NULL;
-	i = place(&u->roster, jid, &found);
-	return found ? u->roster.items[i] : NULL;
+	i = place(r, jid, &found);
+	return found ? r->items[i] : NULL;
 }
 
 const struct roster_item *roster_for(const struct user *u, const struct jid *j)
@@ -108,9 +146,9 @@ struct span item_group(const struct roster_item *item, const char **at)
 
 bool roster_put(struct user *u, struct roster_item **item)
 {
-	struct roster *r = &u->roster;
-	bool found;
-	uint32_t i = place(r, item_jid(*item), &found);
+	struct roster *r = own(u);
+	bool found = false;
+	uint32_t i = r ? place(r, item_jid(*item), &found) : 0;
 
 	if (found) {
 		free(r->items[i]);
@@ -118,9 +156,9 @@ bool roster_put(struct user *u, struct roster_item **item)
 		*item = NULL;
 		return true;
 	}
-	if (r->n == r->cap) {
-		uint32_t cap = r->cap ? r->cap * 2 : 4;
-		struct roster_item **items = realloc(r->items, cap * sizeof(*items));
+	if (!r || r->n == r->cap) {
+		uint32_t cap = r && r->cap ? r->cap * 2 : 4;
+		struct roster_item **items = r ? realloc(r->items, cap * sizeof(*items)) : NULL;
 
 		if (!items) {
 			free(*item);
@@ -139,9 +177,9 @@ bool roster_put(struct user *u, struct roster_item **item)
 
 void roster_remove(struct user *u, struct span jid)
 {
-	struct roster *r = &u->roster;
-	bool found;
-	uint32_t i = place(r, jid, &found);
+	struct roster *r = u->roster;
+	bool found = false;
+	uint32_t i = r ? place(r, jid, &found) : 0;
 
 	if (!found)
 		return;
@@ -152,9 +190,9 @@ void roster_remove(struct user *u, struct span jid)
 
 /* --- requests that wait for an answer --------------------------------------------------------------------------------- */
 
-static struct pending **pending_at(struct user *u, struct span bare)
+static struct pending **pending_at(struct roster *r, struct span bare)
 {
-	struct pending **at = &u->roster.pending;
+	struct pending **at = &r->pending;
 
 	while (*at && !span_eq(span_of((*at)->text, (*at)->jid_len), bare))
 		at = &(*at)->next;
@@ -163,12 +201,12 @@ static struct pending **pending_at(struct user *u, struct span bare)
 
 struct pending *roster_pending(const struct user *u, struct span bare)
 {
-	return *pending_at((struct user *)(uintptr_t)u, bare);
+	return u->roster ? *pending_at(u->roster, bare) : NULL;
 }
 
 bool roster_pending_put(struct user *u, struct span bare, struct span attrs, struct span xml)
 {
-	struct pending *p = malloc(sizeof(*p) + bare.n + attrs.n + xml.n);
+	struct pending *p = own(u) ? malloc(sizeof(*p) + bare.n + attrs.n + xml.n) : NULL;
 	const struct span parts[] = { bare, attrs, xml };
 	char *at;
 
@@ -180,17 +218,17 @@ bool roster_pending_put(struct user *u, struct span bare, struct span attrs, str
 	for (int i = 0; i < 3; at += parts[i++].n)
 		if (parts[i].n)
 			memcpy(at, parts[i].p, parts[i].n);
-	*pending_at(u, bare) = p; /* the end of the list: it is not in it any more */
+	*pending_at(u->roster, bare) = p; /* the end of the list: it is not in it any more */
 	return true;
 }
 
 void roster_pending_remove(struct user *u, struct span bare)
 {
-	struct pending **at = pending_at(u, bare), *p = *at;
+	struct pending *p = roster_pending(u, bare);
 
 	if (!p)
 		return;
-	*at = p->next;
+	*pending_at(u->roster, bare) = p->next;
 	free(p);
 }
 
@@ -250,4 +288,41 @@ void jid_set_fini(struct jid_set *set)
 		free(set->jids[i].s);
 	free(set->jids);
 	memset(set, 0, sizeof(*set));
+}
+
+/* --- what few sessions have -------------------------------------------------------------------------------------------- */
+
+struct session_extra *session_extra(struct session *s)
+{
+	if (!s->extra)
+		s->extra = calloc(1, sizeof(*s->extra));
+	return s->extra;
+}
+
+bool session_bounced(const struct session *s, const struct jid *j)
+{
+	return s->extra && jid_set_has(&s->extra->bounced, j);
+}
+
+void session_forget_bounced(struct session *s, const struct jid *j)
+{
+	if (s->extra)
+		jid_set_remove(&s->extra->bounced, j);
+}
+
+void session_forget_directed(struct session *s, const struct jid *j)
+{
+	if (s->extra)
+		jid_set_remove(&s->extra->directed, j);
+}
+
+void session_extra_free(struct session *s)
+{
+	if (!s->extra)
+		return;
+	jid_set_fini(&s->extra->directed);
+	jid_set_fini(&s->extra->bounced);
+	free(s->extra->private);
+	free(s->extra);
+	s->extra = NULL;
 }

@@ -106,15 +106,13 @@ struct session *session_start(struct shard *shard, struct user *u, const struct 
 		return NULL;
 	while (*at)
 		at = &(*at)->next;
-	*at = s;
+	tsan_release(s);
+	rcu_assign_pointer(*at, s);
 	s->peer_next = s->peer->sessions;
 	s->peer_at = &s->peer->sessions;
 	if (s->peer_next)
 		s->peer_next->peer_at = &s->peer_next;
 	s->peer->sessions = s;
-	cds_lfht_node_init(&s->node);
-	tsan_release(s);
-	cds_lfht_add(shard->sessions, s->id.random[0], &s->node);
 	lifecycle(shard, s, CHAIN_SESS_START);
 	log_notice("session started: jid=" SPAN_FMT, (int)s->jid_len, s->text);
 	return s;
@@ -125,9 +123,7 @@ static void free_after_grace(struct rcu_head *head)
 	struct session *s = caa_container_of(head, struct session, rcu);
 
 	free(s->presence);
-	jid_set_fini(&s->directed);
-	jid_set_fini(&s->bounced);
-	free(s->private);
+	session_extra_free(s);
 	free(s);
 }
 
@@ -144,22 +140,20 @@ void session_end(struct shard *shard, struct session *s)
 	lifecycle(shard, s, CHAIN_SESS_END);
 	while (*at != s)
 		at = &(*at)->next;
-	*at = s->next;
+	rcu_assign_pointer(*at, s->next); /* s goes on pointing there for whoever walks them */
 	*s->peer_at = s->peer_next;
 	if (s->peer_next)
 		s->peer_next->peer_at = s->peer_at;
 	log_notice("session ended: jid=" SPAN_FMT, (int)s->jid_len, s->text);
 	if (!u->sessions)
 		log_notice("user unloaded jid=" SPAN_FMT, (int)u->view.bare_len, u->view.bare);
-	cds_lfht_del(shard->sessions, &s->node);
 	index_remove(&shard->own_sessions, s->id.random[0], s);
 	rcu_after(&s->rcu, free_after_grace);
 }
 
 void session_drop(struct shard *shard, struct session *s)
 {
-	s->user->sessions = s->next;
-	cds_lfht_del(shard->sessions, &s->node);
+	rcu_assign_pointer(s->user->sessions, s->next);
 	index_remove(&shard->own_sessions, s->id.random[0], s);
 	rcu_after(&s->rcu, free_after_grace);
 }
@@ -209,18 +203,30 @@ void each_session(struct shard *shard, void (*fn)(struct session *s, void *arg),
 			fn(s, arg);
 }
 
+static bool each_jid_rcu(struct user *u, bool (*fn)(struct span full, void *arg), void *arg)
+{
+	struct session *s = rcu_dereference(u->sessions);
+
+	for (; s; s = rcu_dereference(s->next)) {
+		tsan_acquire(s);
+		if (!fn(span_of(s->text, s->jid_len), arg))
+			return false;
+	}
+	return true;
+}
+
 void every_jid_rcu(struct shard *shard, bool (*fn)(struct span full, void *arg), void *arg)
 {
 	const struct server *server = shard->server;
 	struct cds_lfht_iter iter;
-	struct session *s;
+	struct user_view *v;
 	bool more = true;
 
 	rcu_enter();
 	for (uint32_t i = 0; i < server->set.nshards && more; i++)
-		cds_lfht_for_each_entry(server->shards[i]->sessions, &iter, s, node) {
-			tsan_acquire(s);
-			more = fn(span_of(s->text, s->jid_len), arg);
+		cds_lfht_for_each_entry(server->shards[i]->users, &iter, v, node) {
+			tsan_acquire(v);
+			more = each_jid_rcu((struct user *)v, fn, arg);
 			if (!more)
 				break;
 		}

@@ -267,10 +267,8 @@ static bool shard_init(struct shard *shard, struct server *server, uint32_t i)
 	buf_init(&shard->fresh_id);
 	shard->users = cds_lfht_new_flavor(TABLE_FIRST, TABLE_FIRST, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING,
 		&urcu_qsbr_flavor, NULL);
-	shard->sessions = cds_lfht_new_flavor(TABLE_FIRST, TABLE_FIRST, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING,
-		&urcu_qsbr_flavor, NULL);
 	shard->out = out_tray_new();
-	return shard->users && shard->sessions && shard->out && shard_scanner_ready(shard) &&
+	return shard->users && shard->out && shard_scanner_ready(shard) &&
 		hash_random(&shard->fresh, sizeof(shard->fresh)) && mailbox_init(&shard->box, shard->name);
 }
 
@@ -453,7 +451,6 @@ void server_free(struct server **serverp)
 	rcu_thread_end();
 	for (uint32_t i = 0; i < server->set.nshards; i++) {
 		cds_lfht_destroy(server->shards[i]->users, NULL);
-		cds_lfht_destroy(server->shards[i]->sessions, NULL);
 		free(server->shards[i]);
 	}
 	free(server->shards);

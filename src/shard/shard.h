@@ -57,6 +57,7 @@ struct parked {
 	uint64_t token;
 	uint8_t chain, at, type;
 	bool has_session, to_self, blocks, lost; /* lost: its c2s went away meanwhile */
+	struct parked *blocked_next, **blocked_at; /* blocks: of the shard's that do */
 	bool is_load, offline_write;
 	const struct module *second;  /* of a load: whose second read this is */
 	uint8_t parts;              /* of a load */
@@ -80,8 +81,8 @@ struct shard {
 	struct mailbox box;
 	char name[24];
 	/* mutates */
-	struct cds_lfht *users, *sessions; /* published */
-	struct index own_users, own_sessions; /* the same, for this thread */
+	struct cds_lfht *users;       /* published */
+	struct index own_users, own_sessions; /* for this thread */
 	struct dispatch_tray tray;
 	struct out_tray *out;
 	struct route_scanner scanner; /* for stanzas of our own that go to another user */
@@ -91,7 +92,7 @@ struct shard {
 	uint32_t *park_next, *park_gen;
 	_Atomic uint32_t open_parks;  /* answers that are still to come; main looks at it when stopping */
 	_Atomic uint64_t turns;       /* bursts worked off; as above */
-	struct user *blocked;         /* users with somebody waiting */
+	struct parked *blocked;       /* those that users' packets wait behind */
 	const struct event *now;      /* whose chain runs: what is sent may be that user's. NULL: nobody's */
 	struct buf scratch[SCRATCHES], wire, render, reply, fresh_id;
 	uint64_t fresh;

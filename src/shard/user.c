@@ -66,7 +66,6 @@ static struct user *user_new(struct shard *shard, const struct jid *jid, uint64_
 	u->view.node_len = jid->node_len;
 	u->view.hash = hash;
 	u->owner = shard;
-	u->last = &u->first;
 	cds_lfht_node_init(&u->view.node);
 	tsan_release(&u->view);
 	cds_lfht_add(shard->users, hash, &u->view.node);
@@ -80,16 +79,7 @@ static void free_after_grace(struct rcu_head *head)
 
 void user_forget(struct user *u)
 {
-	for (uint32_t i = 0; i < u->roster.n; i++)
-		free(u->roster.items[i]);
-	free(u->roster.items);
-	while (u->roster.pending) {
-		struct pending *p = u->roster.pending;
-
-		u->roster.pending = p->next;
-		free(p);
-	}
-	memset(&u->roster, 0, sizeof(u->roster));
+	roster_free(u);
 	for (int i = 0; i < u->owner->server->chains[CHAIN_USER_LOAD].n; i++) {
 		const struct module *m = u->owner->server->chains[CHAIN_USER_LOAD].modules[i];
 
@@ -110,36 +100,44 @@ static void user_retire(struct user *u)
 	cds_lfht_del(u->owner->users, &u->view.node);
 	index_remove(&u->owner->own_users, u->view.hash, u);
 	user_forget(u);
+	free(u->queries);
+	free(u->others_queries);
 	tsan_release(&u->view);
 	rcu_after(&u->view.rcu, free_after_grace);
 }
 
 /* --- waiting ------------------------------------------------------------------------------------------------------ */
 
-static void push(struct user *u, struct waiting *w)
+static void push(struct user *u, struct waiting *w, bool front)
 {
-	if (u->draining) { /* it was at the front already: it stays there */
-		w->next = u->first;
-		u->first = w;
-		if (!w->next)
-			u->last = &w->next;
+	if (u->last) {
+		w->next = u->last->next;
+		u->last->next = w;
 	} else {
-		w->next = NULL;
-		*u->last = w;
-		u->last = &w->next;
+		w->next = w;
 	}
+	if (!front || !u->last)
+		u->last = w;
 	u->nwaiting++;
+}
+
+static struct waiting *take_first(struct user *u)
+{
+	struct waiting *w = u->last->next;
+
+	if (w == u->last)
+		u->last = NULL;
+	else
+		u->last->next = w->next;
+	u->nwaiting--;
+	return w;
 }
 
 static struct packet *pop(struct user *u)
 {
-	struct waiting *w = u->first;
+	struct waiting *w = take_first(u);
 	struct packet *p = w->packet;
 
-	u->first = w->next;
-	if (!u->first)
-		u->last = &u->first;
-	u->nwaiting--;
 	free(w);
 	return p;
 }
@@ -153,14 +151,14 @@ void user_wait(struct user *u, struct packet *p)
 		reply_condition(u->owner, p, SE_RESOURCE_CONSTRAINT);
 		return;
 	}
-	push(u, w);
+	push(u, w, u->draining); /* then it was at the front already: it stays there */
 }
 
 void user_settle(struct user *u)
 {
 	if (u->draining)
 		return;
-	while (u->first && !u->parked) {
+	while (u->last && !u->parked) {
 		struct packet *p = pop(u);
 
 		u->draining = true;
@@ -170,34 +168,31 @@ void user_settle(struct user *u)
 		u->draining = false;
 		packet_drop(&p);
 	}
-	if (!u->sessions && !u->pins && !u->first)
+	if (!u->sessions && !u->pins && !u->last)
 		user_retire(u);
 }
 
 /* Packets of a c2s that is gone are forgotten, so that no session starts for nobody. */
 void user_peer_lost(struct shard *shard, struct span name, const struct outbox *link)
 {
-	for (struct user *u = shard->blocked; u; u = u->blocked_next) {
-		struct waiting **at = &u->first, *w;
-		struct parked *park = u->parked;
+	for (struct parked *park = shard->blocked; park; park = park->blocked_next) {
+		struct user *u = park->user;
 
 		if (park->packet && park->packet->stage == STAGE_IN && park->packet->link == link &&
 			(!name.n || span_eq(packet_slice(park->packet, park->packet->route.from), name)))
 			park->lost = true;
-		while ((w = *at) != NULL) {
+		for (uint32_t n = u->nwaiting; n; n--) {
+			struct waiting *w = take_first(u);
 			struct packet *p = w->packet;
 
 			if (p->stage != STAGE_IN || p->link != link || !(p->route.flags & (ROUTE_HAS_C2S | ROUTE_HAS_SM)) ||
 				(name.n && !span_eq(packet_slice(p, p->route.from), name))) {
-				at = &w->next;
+				push(u, w, false);
 				continue;
 			}
-			*at = w->next;
-			u->nwaiting--;
 			packet_drop(&w->packet);
 			free(w);
 		}
-		u->last = at;
 	}
 }
 
@@ -217,7 +212,7 @@ void users_free(struct shard *shard)
 	cds_lfht_for_each_entry(shard->users, &iter, v, node) {
 		struct user *u = (struct user *)v;
 
-		while (u->first) {
+		while (u->last) {
 			struct packet *p = pop(u);
 
 			packet_drop(&p);
@@ -318,7 +313,7 @@ void user_loaded(struct shard *shard, struct parked *park, const struct store_re
 	log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": could not be loaded (%s)", (int)u->view.bare_len, u->view.bare,
 		store_status(answer) == STORE_OK ? "out of memory" : store_error(answer));
 	/* Everybody who waited for it is told, and the next packet tries again. */
-	while (u->first) {
+	while (u->last) {
 		struct packet *p = pop(u);
 
 		reply_condition(shard, p, store_status(answer) == STORE_FAILED ? SE_INTERNAL_SERVER_ERROR : SE_RESOURCE_CONSTRAINT);
@@ -333,13 +328,13 @@ struct user *user_for(struct shard *shard, const struct jid *jid, unsigned parts
 	struct user *u = user_find(shard, bare, hash);
 
 	assert(hash == hash_bytes(bare));
-	if (u && !u->parked && (u->draining || !u->first) && (u->parts & parts) == parts)
+	if (u && !u->parked && (u->draining || !u->last) && (u->parts & parts) == parts)
 		return u;
 	if (!u && !(u = user_new(shard, jid, hash))) {
 		reply_condition(shard, p, SE_RESOURCE_CONSTRAINT);
 		return NULL;
 	}
-	if (!u->parked && (u->draining || !u->first) && !load(shard, u, parts)) {
+	if (!u->parked && (u->draining || !u->last) && !load(shard, u, parts)) {
 		reply_condition(shard, p, SE_RESOURCE_CONSTRAINT);
 		user_settle(u);
 		return NULL;
