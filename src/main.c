@@ -122,9 +122,10 @@ static bool open_standstill(struct program *p)
 static void check_only(struct program *p)
 {
 	const struct options *o = &p->options;
-	char store[512];
+	char store[512], modules[600];
 
 	store_describe(p->store, store, sizeof(store));
+	server_describe(p->server, modules, sizeof(modules));
 	printf("%s: good\nid: %s\n", config_path(p->config), o->id);
 	for (unsigned i = 0; i < o->ndomains; i++)
 		printf("domain: %s\n", o->domains[i]);
@@ -132,7 +133,7 @@ static void check_only(struct program *p)
 		printf("router: %s, port %u\n", o->router.ip, o->router.port);
 	for (unsigned i = 0; i < o->nlistens; i++)
 		printf("listen: %s, port %u\n", o->listens[i].ip, o->listens[i].port);
-	printf("threads: %u acceptors, %u workers, %u for the store\nstorage: %s\n", o->acceptors, o->workers, o->store_threads, store);
+	printf("threads: %u acceptors, %u workers, %u for the store\nstorage: %s\n%s", o->acceptors, o->workers, o->store_threads, store, modules);
 }
 
 static void say_start(const struct program *p)

@@ -57,6 +57,7 @@ static void name_unchanged(const struct program *p, const struct config *config,
 	static const struct { const char *key, *but; } fixed[] = {
 		{ "id", NULL }, { "pidfile", NULL }, { "router", NULL }, { "local", NULL }, { "threads", NULL }, { "route-parser", NULL },
 		{ "local-delivery", NULL }, { "storage", "storage.limits" }, { "modules", NULL },
+		{ "user.verify", "user.verify.mails-per-hour" },
 	};
 
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)

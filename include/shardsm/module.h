@@ -7,6 +7,7 @@
 
 #include "shardsm/buf.h"
 #include "shardsm/config.h"
+#include "shardsm/mail.h"
 #include "shardsm/packet.h"
 #include "shardsm/stanza_error.h"
 #include "shardsm/store.h"
@@ -82,6 +83,7 @@ struct module {
 	enum verdict (*pkt_user)(struct event *ev);
 	void (*sess_start)(struct event *ev);
 	void (*sess_end)(struct event *ev);
+	bool mails;                        /* it calls mail_send() */
 	uint8_t part;                                           /* user-load: the enum user_part that load fills */
 	int (*load_ask)(struct store_req *req);                 /* adds its reads, returns the first one's index */
 	bool (*load_done)(struct user *u, const struct store_req *req, int first); /* false: no memory */
@@ -188,6 +190,11 @@ bool stored_bounce(struct shard *shard, struct span row, enum stanza_condition c
 bool stored_stale(struct event *ev, struct span row);
 /* Bytes that a database held and that are to be XML: one element, with nothing that the gate refuses. */
 bool row_check(struct shard *shard, struct span document);
+
+/* --- mail -------------------------------------------------------------------------------------------------------------- */
+
+/* Takes the mail. One that cannot be sent for good comes back to this shard, and failed() is called there. False: too many are waiting. */
+bool mail_send(struct shard *shard, struct mail **mail, void (*failed)(struct shard *here, const struct mail *mail)) MUST_USE;
 
 /* --- presence, shared by the modules presence, roster and session ------------------------------------------------------ */
 

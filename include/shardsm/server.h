@@ -36,6 +36,8 @@ bool server_start(struct server *server) MUST_USE;                          /* s
 /* Reads everything that modules and access lists take from the config. False: no memory. Bad values are counted in config_errors(). */
 bool server_read_options(struct config *config, struct change *change) MUST_USE;
 void server_retune(struct server *server, const struct server_tuning *tuning); /* while the shards stand still */
+/* For --check: a line for each thing that its modules need beside the store, "mail: ...". Empty: none. */
+void server_describe(const struct server *server, char *out, size_t cap);
 struct mailbox *const *server_mailboxes(const struct server *server);       /* nshards of them */
 /* Works off what is queued, ends every session as the stock sm does (ended, unavailable, rows), waits for the store's answers, then
  * stops the threads; each wait is bounded by half of ms. Nobody may post packets any more. */

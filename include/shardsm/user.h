@@ -140,6 +140,7 @@ struct user {
 	uint8_t needs;                 /* enum user_part without which its privacy lists cannot be read */
 	bool exists;                   /* true once PART_ACCOUNT found a row */
 	bool draining;
+	bool verified;                 /* the module verify's: its e-mail address is; with PART_ACCOUNT */
 	struct vacation *vacation;     /* malloc'd, one block; with PART_ACCOUNT. NULL: none is set */
 	char text[];
 };

@@ -144,6 +144,14 @@ bool server_read_options(struct config *config, struct change *change)
 	return change_read(change, &query_limit, config) && change_read(change, &aci_lists, config);
 }
 
+bool chains_mail(const struct server *server)
+{
+	for (const struct module *const *m = modules_all; *m; m++)
+		if ((*m)->mails && in_any_chain(server, *m))
+			return true;
+	return false;
+}
+
 enum stanza_type stanza_type_of(enum payload payload, struct span type)
 {
 	static const struct { const char *name; uint8_t payload, type; } types[] = {

@@ -122,6 +122,21 @@ static void on_job(struct shard *shard, struct letter *l)
 	free(job);
 }
 
+bool mail_send(struct shard *shard, struct mail **mail, void (*failed)(struct shard *here, const struct mail *mail))
+{
+	(*mail)->back = &shard->box;
+	(*mail)->failed = failed;
+	return mailer_post(shard->server->mailer, mail);
+}
+
+static void on_mail(struct shard *shard, struct letter *l)
+{
+	struct mail *mail = (struct mail *)l;
+
+	mail->failed(shard, mail);
+	free(mail);
+}
+
 static void on_letter(struct shard *shard, struct letter *l)
 {
 	switch (l->kind) {
@@ -143,6 +158,9 @@ static void on_letter(struct shard *shard, struct letter *l)
 		break;
 	case LETTER_JOB:
 		on_job(shard, l);
+		break;
+	case LETTER_MAIL:
+		on_mail(shard, l);
 		break;
 	case LETTER_STOP:
 		sessions_end_all(shard);
@@ -317,6 +335,8 @@ struct server *server_new(const struct server_settings *settings)
 	for (uint32_t i = 0; i < n; i++)
 		if (!dispatch_tray_init(&server->shards[i]->tray, server->boxes, n))
 			goto fail;
+	if (chains_mail(server) && !(server->mailer = mailer_open(settings->config, settings->domains[0])))
+		return NULL;
 	return server;
 fail:
 	log_error("server: cannot start %u shards (out of memory or file descriptors: fewer <workers>, or a higher limit)", n);
@@ -334,7 +354,18 @@ bool server_start(struct server *server)
 		}
 		pthread_setname_np(server->shards[i]->thread, server->shards[i]->name);
 	}
-	return true;
+	return !server->mailer || mailer_start(server->mailer);
+}
+
+void server_describe(const struct server *server, char *out, size_t cap)
+{
+	char mail[512];
+
+	out[0] = '\0';
+	if (server->mailer) {
+		mailer_describe(server->mailer, mail, sizeof(mail));
+		snprintf(out, cap, "mail: %s\n", mail);
+	}
 }
 
 struct mailbox *const *server_mailboxes(const struct server *server)
@@ -386,12 +417,16 @@ void server_stop(struct server *server, int ms)
 {
 	if (!wait_idle(server, ms / 2))
 		log_warning("shutting down: what was queued took longer than %d ms", ms / 2);
+	if (server->mailer)
+		mailer_stop(server->mailer);
 	post_all(server, LETTER_STOP);
 	if (!wait_idle(server, ms / 2))
 		log_warning("shutting down: ending the sessions took longer than %d ms", ms / 2);
 	post_all(server, LETTER_EXIT);
 	for (uint32_t i = 0; i < server->set.nshards; i++)
 		pthread_join(server->shards[i]->thread, NULL);
+	if (server->mailer)
+		mailer_close(&server->mailer);
 }
 
 /* What nobody came for: letters that were posted after the end, answers of a store that was slower than the stop. */

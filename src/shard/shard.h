@@ -33,6 +33,7 @@ struct server {
 	struct shard **shards;
 	struct mailbox **boxes;
 	int64_t started;
+	struct mailer *mailer; /* NULL: no module in use sends mail */
 	bool everybody; /* the module active is in no chain: whoever c2s lets in has an account (anonymous logins) */
 	char os[64];
 };
@@ -121,6 +122,7 @@ void reply_condition(struct shard *shard, struct packet *p, enum stanza_conditio
 
 /* chain.c */
 void chains_read(struct server *server);
+bool chains_mail(const struct server *server); /* does a module in use send mail? */
 enum verdict chain_run(struct event *ev, enum chain chain, uint8_t from);
 void chain_component(struct shard *shard, struct span name, const struct outbox *link, bool here);
 enum stanza_type stanza_type_of(enum payload payload, struct span type);

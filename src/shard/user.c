@@ -91,6 +91,7 @@ void user_forget(struct user *u)
 	u->parts = 0;
 	u->needs = 0;
 	u->exists = false;
+	u->verified = false;
 	u->queued = 0;
 	u->flushed = 0;
 }

@@ -620,16 +620,6 @@ alice/a nothing
         assert gone == ('offline', '', 0, 0, row[4]), gone
 
 
-def verify():
-    """A module that is not supported is said so where it stands, and the rest works."""
-    with Case("<modules><chain id='in-sess'><module>verify</module></chain></modules>") as case:
-        case.server.process.wait_line(r"sm\.xml:\d+: module 'verify' is not supported \(it would have to start sendmail\)")
-        case.play("user alice\nonline alice/a\nalice/a > <message id='m'/>\nalice/a < <message id='m' from='{me}' to='{me}'/>\n")
-    with Case() as case:
-        case.play('user alice\n')
-        assert not [l for l in case.server.process.lines if 'verify' in l]
-
-
 CASES = {
     'services': services,
     'serverinfo': lambda: with_options('<discovery><serverinfo><admin-addresses><value>mailto:a&amp;b@x.test</value>'
@@ -650,7 +640,6 @@ CASES = {
     'many changes': many_changes,
     'queries': queries,
     'status': status,
-    'verify': verify,
 }
 
 
