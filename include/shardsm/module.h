@@ -52,6 +52,7 @@ struct event {
 	const char *text;        /* of the error, NULL: none */
 	const char *detail;      /* of the error: a condition of an application's own, raw XML; NULL: none */
 	struct xml_doc *doc;     /* event_payload()'s */
+	bool no_doc;             /* there was no memory for it, and so it stays: whoever asks hears the same */
 	void *state;             /* of a parked handler: malloc'd, freed with the park */
 	struct store_req *rows;  /* event_rows()'s */
 };

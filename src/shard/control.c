@@ -8,7 +8,7 @@
 #include "shardsm/log.h"
 
 /* How a request is answered: to where it came from, with its id and target, under the name that it used. sm p NULL: without. */
-static void answer(struct shard *shard, const struct packet *p, struct span action, struct span sm, struct span from)
+static bool answer(struct shard *shard, const struct packet *p, struct span action, struct span sm, struct span from)
 {
 	struct buf *b = &shard->wire;
 	const char *tag = p->route.payload == PL_SESSIONS ? "sessions" : "session";
@@ -34,9 +34,11 @@ static void answer(struct shard *shard, const struct packet *p, struct span acti
 	if (failed)
 		buf_str(b, " sc:failed='1'");
 	buf_fmt(b, "></sc:%s></route>", tag);
-	if (b->failed || !emit_route(shard, p->link, buf_span(b)))
-		log_limited(LOG_LEVEL_ERROR, "%s: the answer to session action '" SPAN_FMT "' was lost (out of memory)", p->link->name,
-			SPAN_ARG(packet_slice(p, p->route.action)));
+	if (!b->failed && emit_route(shard, p->link, buf_span(b)))
+		return true;
+	log_limited(LOG_LEVEL_ERROR, "%s: the answer to session action '" SPAN_FMT "' was lost (out of memory)", p->link->name,
+		SPAN_ARG(packet_slice(p, p->route.action)));
+	return false;
 }
 
 void control_failed(struct shard *shard, struct packet *p)
@@ -103,7 +105,9 @@ static void start_session(struct shard *shard, struct user *u, struct packet *p)
 		return;
 	}
 	sm_id_print(&s->id, id);
-	answer(shard, p, SPAN("started"), span_of(id, sizeof(id)), shard->server->set.id);
+	/* A session that its c2s was not told of would have nobody to end it. */
+	if (!answer(shard, p, SPAN("started"), span_of(id, sizeof(id)), shard->server->set.id))
+		session_end(shard, s);
 }
 
 static struct store_req *account_request(struct event *ev, enum chain chain)

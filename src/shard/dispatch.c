@@ -58,7 +58,7 @@ struct xml *event_payload(struct event *ev)
 {
 	const struct packet *p = ev->packet;
 
-	if (!ev->doc) {
+	if (!ev->doc && !ev->no_doc) {
 		const struct route *r = &p->route;
 		uint32_t end = r->flags & ROUTE_ENDS_EMPTY ? r->start.off + r->start.len
 							   : r->content.off + r->content.len + r->tag.len + 3;
@@ -66,6 +66,7 @@ struct xml *event_payload(struct event *ev)
 		while (!(r->flags & ROUTE_ENDS_EMPTY) && p->frame[end - 1] != '>')
 			end++;
 		ev->doc = xml_parse(span_of(p->frame + r->start.off, end - r->start.off), NS_COMPONENT);
+		ev->no_doc = !ev->doc;
 	}
 	return ev->doc ? xml_root(ev->doc) : NULL;
 }
