@@ -1,0 +1,162 @@
+/* world_links.c - links without sockets, and the kernel's randomness made the same each time.
+ * Threads: one.
+ * Owns: what the links were told and nobody has read.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "io/link.h"
+#include "scarce.h"
+#include "world_internal.h"
+
+void broken(const char *fmt, ...)
+{
+	va_list ap;
+
+	scarce_pause++;
+	va_start(ap, fmt);
+	fputs("world: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputs("\n", stderr);
+	va_end(ap);
+	abort();
+}
+
+static ssize_t catch(struct outbox *ob, const struct iovec *iov, int n)
+{
+	struct fake_link *link = (struct fake_link *)ob;
+	size_t all = 0;
+
+	scarce_pause++;
+	for (int i = 0; i < n; i++) {
+		if (link->n + iov[i].iov_len > link->cap) {
+			link->cap = 2 * (link->n + iov[i].iov_len);
+			link->text = realloc(link->text, link->cap);
+			if (!link->text)
+				broken("no memory");
+		}
+		memcpy(link->text + link->n, iov[i].iov_base, iov[i].iov_len);
+		link->n += iov[i].iov_len;
+		all += iov[i].iov_len;
+	}
+	scarce_pause--;
+	return (ssize_t)all;
+}
+
+static void nothing(struct outbox *ob) { (void)ob; }
+
+static const struct outbox_ops ops = { .write = catch, .arm = nothing, .overflow = nothing, .free = nothing };
+
+static void scanner_ready(struct route_scanner *s)
+{
+	static const char header[] = "<stream:stream xmlns:stream='" NS_STREAMS "'>";
+	struct stream_header ignored;
+	struct route route;
+	size_t used;
+
+	route_scanner_init(s, NULL);
+	if (route_next(s, header, sizeof(header) - 1, &route, &used) != ROUTE_HEADER ||
+		!route_header(s, header, sizeof(header) - 1, &ignored))
+		broken("a stream header was not read");
+}
+
+void link_open(struct fake_link *link, const char *name)
+{
+	char *text = link->text;
+	size_t cap = link->cap;
+
+	*link = (struct fake_link){ .name = name, .up = true, .text = text, .cap = cap };
+	outbox_init(&link->ob, &ops, UINT64_MAX);
+	snprintf(link->ob.name, sizeof(link->ob.name), "%s", name);
+	scanner_ready(&link->in);
+	scanner_ready(&link->out);
+	link->out.limits = (struct route_limits){ .frame_bytes = 1u << 30, .depth = link->in.limits.depth,
+		.attributes = link->in.limits.attributes, .elements = 1u << 30 };
+}
+
+void link_say(struct fake_link *link, struct span frame)
+{
+	struct packet p = { .stage = STAGE_IN, .link = &link->ob };
+	enum route_result r = ROUTE_OK;
+	size_t used = 0, at = 0;
+	char *copy = NULL;
+
+	if (!link->up)
+		return;
+	for (; at < frame.n && r == ROUTE_OK; at += used) {
+		struct jid_room room;
+
+		r = route_next(&link->in, frame.p + at, frame.n - at, &p.route, &used);
+		if (r != ROUTE_OK || (p.route.element != EL_ROUTE && p.route.element != EL_STANZA))
+			continue;
+		p.frame = frame.p + at + used - p.route.len;
+		if (p.route.flags & ROUTE_ODD) {
+			size_t cap = 2 * (size_t)p.route.len + 256;
+			char *more = realloc(copy, p.route.len + cap);
+
+			if (!more)
+				break;
+			copy = more;
+			memcpy(copy, p.frame, p.route.len);
+			if (!route_mxml(&p.route, copy, copy + p.route.len, cap))
+				continue;
+			p.frame = copy;
+		}
+		p.flags = 0;
+		p.from.s = p.to.s = NULL;
+		uint32_t shard = classify(world.io, &p, &room);
+
+		if (shard != SHARD_NONE && !tray_packet(&world.tray, shard, &p))
+			break;
+	}
+	free(copy);
+	dispatch_tray_post(&world.tray);
+	if (at < frame.n || r != ROUTE_OK) /* a real link would be closed */
+		scanner_ready(&link->in);
+}
+
+void link_here(struct fake_link *link, struct span name, enum letter_kind kind)
+{
+	scarce_pause++; /* a link has these letters before it has a name */
+	for (unsigned i = 0; i < WORLD_SHARDS; i++) {
+		struct peer_gone *peer = calloc(1, sizeof(*peer) + name.n);
+		struct letter *l = &peer->letter;
+
+		if (!peer)
+			broken("no memory");
+		peer->letter.kind = kind;
+		peer->link = &link->ob;
+		peer->name_len = name.n;
+		if (name.n)
+			memcpy(peer->name, name.p, name.n);
+		outbox_ref(&link->ob);
+		mailbox_post(server_mailboxes(world.server)[i], &l);
+	}
+	scarce_pause--;
+}
+
+void link_lose(struct fake_link *link, struct span name)
+{
+	for (unsigned i = 0; i < world.nseats; i++)
+		if (&world.links[world.seats[i].link] == link)
+			world.seats[i].lost = true;
+	link_here(link, name, LETTER_PEER_GONE);
+}
+
+/* --- chance ---------------------------------------------------------------------------------------------------------------------- */
+
+uint64_t world_chance;
+
+ssize_t __wrap_getrandom(void *out, size_t n, unsigned flags);
+ssize_t __wrap_getrandom(void *out, size_t n, unsigned flags)
+{
+	unsigned char *at = out;
+
+	(void)flags;
+	for (size_t i = 0; i < n; i++) {
+		world_chance = world_chance * 6364136223846793005u + 1442695040888963407u;
+		at[i] = (unsigned char)(world_chance >> 56);
+	}
+	return (ssize_t)n;
+}
