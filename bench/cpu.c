@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -99,6 +100,12 @@ uint64_t cpu_rss_kb(int pid)
 	if (pid <= 0 || !read_small(path, text, sizeof text) || sscanf(text, "%*u %lu", &pages) != 1)
 		return 0;
 	return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
+}
+
+uint64_t cpu_own_peak_kb(void)
+{
+	struct rusage u;
+	return getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss : 0;
 }
 
 void cpu_read(struct cpu_sample *s, int pid)

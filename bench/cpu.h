@@ -29,6 +29,7 @@ struct cpu_sample {
 
 void cpu_read(struct cpu_sample *s, int pid); /* pid 0: own_ns alone */
 uint64_t cpu_rss_kb(int pid);                 /* 0: there is none */
+uint64_t cpu_own_peak_kb(void);               /* the most that this program had at once */
 /* later minus earlier, by name; memory as it was later. */
 void cpu_since(struct cpu_sample *out, const struct cpu_sample *earlier, const struct cpu_sample *later);
 /* Adds times, by name; memory as it is in b. */

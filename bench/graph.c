@@ -68,11 +68,11 @@ void graph_print_sql(const struct options *opt, uint32_t users)
 {
 	struct graph g;
 
+	graph_init(&g, opt);
 	printf("BEGIN;\nINSERT INTO active (\"collection-owner\", time)\n"
 	       "  WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %u)\n"
 	       "  SELECT 'user' || i || '@%s', 1 FROM n;\n",
 		users, opt->domain);
-	graph_init(&g, opt);
 	if (g.k) {
 		printf("INSERT INTO \"roster-items\" (\"collection-owner\", jid, \"to\", \"from\", ask)\n"
 		       "  WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < %u),\n"

@@ -92,6 +92,7 @@ bool report_json(const struct report *r, const char *path)
 	put_options(f, r->opt);
 	fprintf(f, "\"machine\":{\"cores\":%u,\"load\":%.2f},\"failure\":", r->cores, r->load);
 	put_text(f, r->failure);
+	fprintf(f, ",\"bench_rss_kb\":%" PRIu64, cpu_own_peak_kb());
 	fprintf(f, ",\"strays\":%" PRIu64 ",\"phases\":[", r->strays);
 	for (unsigned i = 0; i < r->n; i++) {
 		if (i)

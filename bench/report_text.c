@@ -56,7 +56,8 @@ static void print_machine(const struct report *r)
 {
 	unsigned threads = busiest(r);
 
-	printf("  machine: %u cores, load %.2f when the run began\n", r->cores, r->load);
+	printf("  machine: %u cores, load %.2f when the run began; this program took %.1f MB\n", r->cores, r->load,
+		(double)cpu_own_peak_kb() / 1024);
 	if (threads + 1 > r->cores)
 		printf("  warning: %u threads of the sm and one of this program share %u cores: latencies are those of "
 		       "the scheduler, too\n",

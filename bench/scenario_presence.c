@@ -13,6 +13,7 @@ struct change {
 	uint32_t from;
 	uint32_t previous; /* the sender's last one before it, PLAN_NONE */
 	uint32_t seen;     /* contacts that it came to */
+	bool own;          /* it came to the session itself */
 	uint64_t due_ns;
 };
 
@@ -73,8 +74,14 @@ static bool receive_presence(struct load *l, unsigned link, const struct frame *
 		load_fault(l, FAULT_BOUNCED, f);
 		return true;
 	}
-	if (session_is(p->s, link, f, c->from))
-		return true; /* RFC 6121 4.4.2: the user's own sessions see it too, and not every server does that */
+	if (!span_eq(tag_attr(&f->payload, "from"), session_jid(p->s, c->from)))
+		load_fault(l, FAULT_FROM, f);
+	if (session_is(p->s, link, f, c->from)) {
+		if (c->own)
+			load_fault(l, FAULT_TWICE, f);
+		c->own = true; /* RFC 6121 4.4.2: the user's own sessions see it too, and not every server does that */
+		return true;
+	}
 	uint32_t which =
 		session_of(p->s, f, &at) && session_is(p->s, link, f, at) ? graph_find(p->g, c->from, at) : GRAPH_NONE;
 	if (which == GRAPH_NONE) {
@@ -85,8 +92,6 @@ static bool receive_presence(struct load *l, unsigned link, const struct frame *
 		load_fault(l, FAULT_TWICE, f);
 		return true;
 	}
-	if (!span_eq(tag_attr(&f->payload, "from"), session_jid(p->s, c->from)))
-		load_fault(l, FAULT_FROM, f);
 	if (tag_attr(&f->payload, "type").p)
 		load_fault(l, FAULT_ALTERED, f);
 	if (c->previous != PLAN_NONE && !test_bit(p, c->previous, which))
