@@ -58,6 +58,7 @@ static void name_unchanged(const struct program *p, const struct config *config,
 		{ "id", NULL }, { "pidfile", NULL }, { "router", NULL }, { "local", NULL }, { "threads", NULL }, { "route-parser", NULL },
 		{ "local-delivery", NULL }, { "storage", "storage.limits" }, { "modules", NULL },
 		{ "user.verify", "user.verify.mails-per-hour" },
+		{ "user.template.publish.db-table", NULL },
 	};
 
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)

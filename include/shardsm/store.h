@@ -56,7 +56,8 @@ struct table {
 	uint8_t ncolumns;
 	bool ours; /* not one of jabberd2's: created when missing in an existing database too */
 };
-extern const struct table store_tables[T_COUNT];
+/* Fixed once the store is open: the one name that the config may choose is that of T_PUBLISHED_ROSTER. */
+extern struct table store_tables[T_COUNT];
 
 enum value_kind { VALUE_NULL, VALUE_INT, VALUE_TEXT };
 struct value {

@@ -26,14 +26,10 @@ static struct options {
 static bool read_options(struct config *config, void *into)
 {
 	struct options *o = into;
-	const struct config_value *table = config_get(config, P ".db-table", 0);
 
 	o->on = config_has(config, P);
 	if (!o->on)
 		return true;
-	if (table && !span_is(config_value_text(table), "published-roster"))
-		config_bad(config, table, "\"" SPAN_FMT "\": published contacts are read from the table published-roster alone",
-			SPAN_ARG(config_value_text(table)));
 	o->key = config_has(config, P ".fetch-key.fixed") ? KEY_FIXED : config_has(config, P ".fetch-key.user") ? KEY_USER
 		: config_has(config, P ".fetch-key.domain") ? KEY_DOMAIN : KEY_NONE;
 	o->fixed = config_text(config, P ".fetch-key.fixed", "");
@@ -212,8 +208,8 @@ static bool read_contact(struct user *u, const struct store_req *answer, int fir
 	struct jid jid;
 
 	if (!jid_prep(&jid, jid_text.s, room) || !xml_text_ok(name.s) || !xml_text_ok(group)) {
-		log_limited(LOG_LEVEL_ERROR, "published-roster: row %lld is not readable and is left out",
-			(long long)store_sequence(answer, first, row));
+		log_limited(LOG_LEVEL_ERROR, "%s: row %lld is not readable and is left out",
+			store_tables[T_PUBLISHED_ROSTER].name, (long long)store_sequence(answer, first, row));
 		return false;
 	}
 	if (span_eq(jid_full(&jid), span_of(u->view.bare, u->view.bare_len)))

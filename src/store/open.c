@@ -57,6 +57,53 @@ static int table_index(struct span name)
 	return -1;
 }
 
+#define PUBLISHED "user.template.publish.db-table"
+#define TABLE_NAME_MAX 63 /* bytes; PostgreSQL cuts names there */
+
+static bool is_name(struct span s)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+
+	for (uint32_t i = 0; i < s.n; i++)
+		if (!memchr(letters, s.p[i], sizeof(letters) - 1) && (i == 0 || !(s.p[i] == '-' || (s.p[i] >= '0' && s.p[i] <= '9'))))
+			return false;
+	return s.n > 0 && s.n <= TABLE_NAME_MAX;
+}
+
+/* The table that published contacts are read from; empty: its own name. A bad one is told to the config. */
+static struct span published_name(struct config *config)
+{
+	const struct config_value *v = config_get(config, PUBLISHED, 0);
+	struct span name = v ? config_value_text(v) : (struct span){ 0 };
+	int t = table_index(name);
+
+	if (!name.n)
+		return name;
+	if (!is_name(name)) {
+		config_bad(config, v, "\"" SPAN_FMT "\" is no name of a table (wanted: at most %d letters, digits, - and _, a letter first)",
+			SPAN_ARG(name), TABLE_NAME_MAX);
+		return (struct span){ 0 };
+	}
+	if (t >= 0 && t != T_PUBLISHED_ROSTER) {
+		config_bad(config, v, "\"" SPAN_FMT "\" is a table with other data (wanted: one with the columns of published-roster)",
+			SPAN_ARG(name));
+		return (struct span){ 0 };
+	}
+	return name;
+}
+
+static void name_published(struct config *config)
+{
+	static char text[TABLE_NAME_MAX + 1]; /* written before there are threads */
+	struct span name = published_name(config);
+
+	if (!name.n)
+		return;
+	memcpy(text, name.p, name.n);
+	text[name.n] = '\0';
+	store_tables[T_PUBLISHED_ROSTER].name = text;
+}
+
 /* What is ours lies with the data that it belongs to, unless the config says otherwise: "roster-version" with "roster-items",
  * told by the first word of its name. */
 static unsigned companion(unsigned t)
@@ -204,6 +251,7 @@ void store_check_config(struct config *config)
 	struct store_settings settings[STORE_DATABASES_MAX] = { { 0 } };
 	unsigned n = read_all(config, settings);
 
+	published_name(config);
 	while (n--)
 		free_settings(&settings[n]);
 }
@@ -212,9 +260,11 @@ struct store *store_open(struct config *config, unsigned threads)
 {
 	struct store_settings settings[STORE_DATABASES_MAX] = { { 0 } };
 	int errors = config_errors(config);
-	unsigned n = read_all(config, settings);
 	struct store *store = NULL;
+	unsigned n;
 
+	name_published(config); /* before the drivers: a type may name it */
+	n = read_all(config, settings);
 	if (config_errors(config) == errors)
 		store = store_open_settings(settings, n, threads);
 	while (n--)

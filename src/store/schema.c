@@ -88,7 +88,7 @@ static const struct column vcard_xml[] = { { "xml", COL_TEXT } };
 #define TABLE(name, columns) { name, columns, sizeof(columns) / sizeof((columns)[0]), false }
 #define TABLE_OURS(name, columns) { name, columns, sizeof(columns) / sizeof((columns)[0]), true }
 
-const struct table store_tables[T_COUNT] = {
+struct table store_tables[T_COUNT] = {
 	[T_ACTIVE] = TABLE("active", active),
 	[T_LOGOUT] = TABLE("logout", logout),
 	[T_ROSTER_ITEMS] = TABLE("roster-items", roster_items),

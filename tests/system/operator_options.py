@@ -364,6 +364,21 @@ alice/x end
         assert rows == [(0,)], rows
 
 
+def publish_table():
+    """The table may have any name; one that cannot be is an error with status 2."""
+    option = '<user><template><publish><db-table>%s</db-table><fetch-key><domain/></fetch-key></publish></template></user>'
+    with Case(option % 'our_Staff-2') as case:
+        case.play('user alice boss\n')
+        case.sql(published('t.test', 'boss@t.test', 'Office', 'Boss').replace('published-roster', 'our_Staff-2'))
+        roster_is(case, 'alice', BOSS)
+    for name, why in (('x"; DROP', 'is no name of a table'), ('2x', 'is no name of a table'), ('a' * 64, 'is no name of a table'),
+                      ('active', 'a table with other data')):
+        with World() as world:
+            config = world.sm_config(['t.test'], listen=0, extra=option % name)
+            process = world.shardsm(config)
+            assert process.wait() == 2 and why in process.tail(), process.tail()
+
+
 def publish_keys():
     for key, owner in (('<user/>', 'alice@t.test'), ('<fixed>everybody</fixed>', 'everybody'), ('', '')):
         with Case('<user><template><publish><fetch-key>%s</fetch-key></publish></template></user>' % key) as case:
@@ -632,6 +647,7 @@ CASES = {
     'auto-create': auto_create,
     'publish': publish,
     'publish keys': publish_keys,
+    'publish table': publish_table,
     'publish checks': publish_checks,
     'publish updates': publish_updates,
     'publish caches': publish_caches,
