@@ -77,8 +77,8 @@ static bool open_server(struct program *p)
 	}
 	for (unsigned i = 0; i < o->ndomains; i++)
 		p->domains[i] = span_str(o->domains[i]);
-	p->store = store_open(p->config, o->store_threads);
-	if (!p->store)
+	if (p->line.check ? !store_look(p->config, o->store_threads, p->found, sizeof(p->found))
+			  : !(p->store = store_open(p->config, o->store_threads)))
 		return false;
 	p->server = server_new(&(struct server_settings){ .config = p->config, .id = span_str(o->id), .domains = p->domains,
 		.ndomains = o->ndomains, .nshards = o->workers, .names = p->names, .store = p->store,
@@ -122,9 +122,8 @@ static bool open_standstill(struct program *p)
 static void check_only(struct program *p)
 {
 	const struct options *o = &p->options;
-	char store[512], modules[600];
+	char modules[600];
 
-	store_describe(p->store, store, sizeof(store));
 	server_describe(p->server, modules, sizeof(modules));
 	printf("%s: good\nid: %s\n", config_path(p->config), o->id);
 	for (unsigned i = 0; i < o->ndomains; i++)
@@ -133,7 +132,8 @@ static void check_only(struct program *p)
 		printf("router: %s, port %u\n", o->router.ip, o->router.port);
 	for (unsigned i = 0; i < o->nlistens; i++)
 		printf("listen: %s, port %u\n", o->listens[i].ip, o->listens[i].port);
-	printf("threads: %u acceptors, %u workers, %u for the store\nstorage: %s\n%s", o->acceptors, o->workers, o->store_threads, store, modules);
+	printf("threads: %u acceptors, %u workers, %u for the store\nstorage: %s\n%s", o->acceptors, o->workers, o->store_threads, p->found,
+		modules);
 }
 
 static void say_start(const struct program *p)
@@ -213,7 +213,6 @@ int main(int argc, char **argv)
 		return EXIT_CONFIG;
 	if (p.line.check) {
 		check_only(&p);
-		store_close(&p.store);
 		return EXIT_SUCCESS;
 	}
 	write_pidfile(p.options.pidfile);

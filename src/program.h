@@ -27,6 +27,7 @@ struct program {
 	struct server *server;
 	struct io *io;
 	struct standstill *standstill;
+	char found[512]; /* --check: in the database */
 	pthread_t main_thread;
 	_Atomic bool gave_up;
 };

@@ -128,7 +128,10 @@ struct store *store_open(struct config *config, unsigned threads) MUST_USE;
 void store_check_config(struct config *config);
 /* Carries out everything submitted, answers it, stops the threads, closes. */
 void store_close(struct store **store);
-/* For --check: one line, "sqlite, /var/lib/jabberd2/sqlite.db, jabberd2 schema, 12 users". */
+/* For --check: opens what is there, closes it, and says in one line what was found: "sqlite, /var/lib/jabberd2/sqlite.db, jabberd2 schema,
+ * 12 users". A database file that a start would make is not made, that is said instead. False: as with store_open(). */
+bool store_look(struct config *config, unsigned threads, char *out, size_t cap) MUST_USE;
+/* That line of an open store. */
 void store_describe(struct store *store, char *out, size_t cap);
 
 #endif

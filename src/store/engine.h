@@ -31,6 +31,8 @@ struct engine {
 	/* Once, before the first open: creates the schema where there is none, checks the one that is there.
 	 * False: why was logged, with what would be right. */
 	bool (*prepare)(const struct store_settings *settings);
+	/* Would prepare make the whole database? Changes nothing. NULL: it never does. */
+	bool (*unmade)(const struct store_settings *settings);
 	/* A connection, or NULL: why was logged. The settings outlive it. */
 	void *(*open)(const struct store_settings *settings);
 	void (*close)(void *connection);

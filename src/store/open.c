@@ -271,3 +271,54 @@ struct store *store_open(struct config *config, unsigned threads)
 		free_settings(&settings[n]);
 	return store;
 }
+
+/* Takes the databases that a start would make whole out of the settings, and says so. Returns how many are left. */
+static unsigned leave_unmade(struct store_settings *settings, unsigned n, char *out, size_t cap)
+{
+	unsigned left = 0;
+	size_t used = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct engine *engine = engine_find(span_str(settings[i].driver));
+
+		if (!engine->unmade || !engine->unmade(&settings[i])) {
+			settings[left++] = settings[i];
+			continue;
+		}
+		used += (size_t)snprintf(out + used, cap - used, "%s, %s, is not there yet: a start makes it", settings[i].driver,
+			settings[i].dbname);
+		used = used < cap ? used : cap - 1;
+		free_settings(&settings[i]);
+	}
+	return left;
+}
+
+bool store_look(struct config *config, unsigned threads, char *out, size_t cap)
+{
+	struct store_settings settings[STORE_DATABASES_MAX] = { { 0 } };
+	int errors = config_errors(config);
+	struct store *store = NULL;
+	bool ok = true;
+	unsigned n;
+
+	*out = '\0';
+	name_published(config);
+	n = read_all(config, settings);
+	ok = config_errors(config) == errors;
+	if (ok)
+		n = leave_unmade(settings, n, out, cap);
+	if (ok && n) {
+		size_t used = strlen(out);
+
+		store = store_open_settings(settings, n, threads);
+		ok = store != NULL;
+		if (ok && used)
+			used += (size_t)snprintf(out + used, cap - used, "; ");
+		if (ok && used < cap)
+			store_describe(store, out + used, cap - used);
+		store_close(&store);
+	}
+	while (n--)
+		free_settings(&settings[n]);
+	return ok;
+}

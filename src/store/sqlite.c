@@ -432,6 +432,7 @@ out:
 const struct engine engine_sqlite = {
 	.name = "sqlite",
 	.prepare = sqlite_prepare,
+	.unmade = sqlite_unmade,
 	.open = sqlite_open,
 	.close = sqlite_close,
 	.describe = sqlite_describe,

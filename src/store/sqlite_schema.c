@@ -284,6 +284,16 @@ static bool check_file(const char *path)
 	return false;
 }
 
+bool sqlite_unmade(const struct store_settings *settings)
+{
+	struct stat st;
+
+	if (stat(settings->dbname, &st) != 0)
+		return errno == ENOENT && may_write_directory(settings->dbname);
+	return S_ISREG(st.st_mode) && st.st_size == 0 && faccessat(AT_FDCWD, settings->dbname, R_OK | W_OK, AT_EACCESS) == 0 &&
+		may_write_directory(settings->dbname);
+}
+
 bool sqlite_prepare(const struct store_settings *settings)
 {
 	/* Figures that nobody asks for cost a lock at every allocation. Refused, and no harm, where SQLite is in use already. */

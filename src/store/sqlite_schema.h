@@ -25,6 +25,7 @@ typedef void (*sqlite_row_fn)(void *arg, const char *const cells[SQLITE_EACH_CEL
 enum engine_result sqlite_each(struct connection *c, const char *sql, struct span name, sqlite_row_fn fn, void *arg);
 
 /* sqlite_schema.c: these parts of struct engine */
+bool sqlite_unmade(const struct store_settings *settings);
 bool sqlite_prepare(const struct store_settings *settings);
 void sqlite_describe(const struct store_settings *settings, char *out, size_t cap);
 

@@ -347,9 +347,23 @@ def config_errors(world):
 
 def config_check(world):
     config = world.sm_config([DOMAIN], name='check', listen=free_port(), db=world.path('check.db'))
+    for content in (None, b''):   # no file, an empty one: a start makes the database, a check does not
+        if content is not None:
+            open(world.path('check.db'), 'wb').close()
+        process = world.shardsm(config, '--check')
+        assert process.wait(10) == 0, process.tail()
+        said = '\n'.join(process.lines)
+        assert DOMAIN in said and 'a start makes it' in said, said
+        there = [n for n in os.listdir(world.dir) if n.startswith('check.db')]
+        assert there == ([] if content is None else ['check.db']), there
+    assert os.path.getsize(world.path('check.db')) == 0
+    fails(world, world.sm_config([DOMAIN], name='check2', listen=free_port(), db='/nowhere/at/all.db'), None, '/nowhere/at/all.db',
+          args=['--check'])
+    process = world.shardsm(config)
+    world.port_of(process)
+    process.stop()
     process = world.shardsm(config, '--check')
-    assert process.wait(10) == 0, process.tail()
-    assert DOMAIN in '\n'.join(process.lines), process.tail()
+    assert process.wait(10) == 0 and 'jabberd2 schema, 0 users' in '\n'.join(process.lines), process.tail()
 
 
 def port_in_use(world):
