@@ -54,27 +54,53 @@ void component_online(struct link *link)
 }
 
 /* A stanza as the route that a jabberd2 component would have sent. */
-static void wrap(struct buf *b, const struct transit *t, struct span to, bool log)
+static void wrap(struct buf *b, const struct transit *t, struct span to, struct span from, bool log)
 {
 	buf_str(b, "<route xmlns='" NS_COMPONENT "'");
 	if (log)
 		buf_str(b, " type='log'");
 	buf_attr(b, "to", to);
-	buf_attr(b, "from", span_str(t->link->peer));
+	buf_attr(b, "from", from);
 	buf_str(b, ">");
 	rewrite_stanza(b, t->frame, t->route, NS_CLIENT);
 	buf_str(b, "</route>");
 }
 
+/* To the router that we dialled. It takes routes from our names alone; and what is no stanza has an answer that could not find back. */
+static void send_beyond(struct transit *t, struct outbox *router)
+{
+	const struct route *r = t->route;
+	struct buf from, b;
+
+	if (r->payload > PL_IQ || r->payload == PL_NONE || (r->flags & (ROUTE_HAS_C2S | ROUTE_HAS_SM))) {
+		rewrite_bounce(t, 404);
+		return;
+	}
+	buf_init(&from);
+	buf_init(&b);
+	buf_attr(&from, "from", t->link->home->io->cfg.id);
+	buf_put(&from, span_of("", 1));
+	if (from.failed)
+		b.failed = true;
+	else
+		rewrite_route(&b, t, "from", from.p);
+	buf_free(&from);
+	rewrite_send(t, router, &b);
+}
+
 /* A jabberd2 component wants a route around it, a XEP-0114 one none. */
 void component_send(struct transit *t, struct outbox *to)
 {
-	bool bare = t->route->element == EL_STANZA;
+	bool bare = t->route->element == EL_STANZA, beyond = to == names_router_rcu(t->link->home->io->cfg.names);
 	struct span tag = slice_of(t->frame, t->route->tag);
 	struct jid jid;
 	char room[JID_MAX + 1];
 	struct buf b;
 
+	if (!bare && beyond) {
+		send_beyond(t, to);
+		return;
+	}
 	if (!bare && !to->accept) {
 		if (!out_put(t->link->home->out, to, span_of(t->frame, t->route->len)))
 			log_limited(LOG_LEVEL_ERROR, "%s: a packet was lost (out of memory)", to->name);
@@ -90,7 +116,7 @@ void component_send(struct transit *t, struct outbox *to)
 	if (bare && !to->accept) {
 		if (!jid_prep(&jid, slice_of(t->frame, t->route->stanza_to), room))
 			return;
-		wrap(&b, t, jid_domain(&jid), false);
+		wrap(&b, t, jid_domain(&jid), beyond ? t->link->home->io->cfg.id : span_str(t->link->peer), false);
 	} else {
 		rewrite_stanza(&b, t->frame, t->route, NULL);
 	}
@@ -104,7 +130,7 @@ static void copy_to_logs(struct transit *t, struct span to)
 	if (likely(!names_have_logs_rcu(t->link->home->io->cfg.names)))
 		return;
 	buf_init(&b);
-	wrap(&b, t, to, true);
+	wrap(&b, t, to, span_str(t->link->peer), true);
 	rewrite_to_logs(t, &b);
 }
 

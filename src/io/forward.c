@@ -76,7 +76,10 @@ struct outbox *forward_find_rcu(const struct transit *t, struct span name, const
 	if (ob)
 		return ob;
 	ob = names_default_rcu(names);
-	return ob == &t->link->ob ? NULL : ob;
+	if (ob)
+		return ob == &t->link->ob ? NULL : ob;
+	/* Nobody of ours: the network behind the router that we dialled may know it. */
+	return names_router_rcu(names);
 }
 
 /* To another component. */

@@ -292,6 +292,17 @@ static void deliver_here(struct shard *shard, struct packet *p)
 		user_settle(u);
 }
 
+/* Users of ours, and components that we route for. */
+static bool is_of_ours(struct shard *shard, struct span domain)
+{
+	bool found = serves_domain(shard, domain);
+
+	rcu_enter();
+	found = found || names_find_rcu(shard->server->set.names, domain, NULL);
+	rcu_leave();
+	return found;
+}
+
 /* Our own stanza, come back with a routing error: turned into a stanza error for its sender. */
 static void bounced(struct shard *shard, struct packet *p)
 {
@@ -299,7 +310,7 @@ static void bounced(struct shard *shard, struct packet *p)
 	struct buf *b = &shard->wire;
 	enum stanza_type type = stanza_type_of(p->route.payload, packet_slice(p, p->route.stanza_type));
 
-	if (type == ST_ERROR || type == ST_RESULT || !p->from.s || !p->to.s || !serves_domain(shard, jid_domain(&p->from)))
+	if (type == ST_ERROR || type == ST_RESULT || !p->from.s || !p->to.s || !is_of_ours(shard, jid_domain(&p->from)))
 		return;
 	buf_clear(b);
 	put_declarations(b, p);
