@@ -22,6 +22,7 @@ enum packet_stage {
 enum packet_flags {
 	PACKET_BOUNCED = 1, /* came back with a routing error: never answered with an error */
 	PACKET_SESSION = 2, /* session is set */
+	PACKET_REFUSED = 4, /* STAGE_IN, a client's: more than the limits allow; its address is all that is left of it */
 };
 
 struct packet {

@@ -14,7 +14,7 @@ bool forward_to_shard(struct transit *t)
 	uint32_t shard;
 
 	p->stage = STAGE_IN;
-	p->flags = 0;
+	p->flags = t->refused ? PACKET_REFUSED : 0;
 	p->link = &t->link->ob;
 	p->frame = t->frame;
 	p->from.s = p->to.s = NULL;
@@ -162,12 +162,38 @@ static bool route_frame(struct transit *t)
 	return t->route->type != RT_UNICAST || forward_to_shard(t);
 }
 
+static uint32_t end_of(struct slice s)
+{
+	return s.off + s.len;
+}
+
+/* What there is of a client's frame that says whose it is and what it was. Only its session's shard knows the JID that an error goes to
+ * (RFC 6120 section 8.3.1), and what was sent before it is answered before it. */
+static bool refuse_in_shard(struct transit *t)
+{
+	struct route *r = &t->packet->route;
+	const struct slice kept[] = { r->from, r->to, r->id, r->c2s, r->sm, r->stanza_to, r->stanza_type, r->tag };
+	uint32_t len = 0;
+
+	if (t->link->ob.accept || r->error || r->payload > PL_IQ || r->payload == PL_NONE || !(r->flags & ROUTE_HAS_SM) || (r->flags & ROUTE_ODD))
+		return false;
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		len = end_of(kept[i]) > len ? end_of(kept[i]) : len;
+	r->len = len;
+	r->start = r->content = r->child = r->child_ns = r->session_prefix = r->action = r->target = (struct slice){ 0 };
+	r->flags &= (uint16_t)~ROUTE_SESSION_PREFIX;
+	r->nattrs = 0;
+	t->refused = true;
+	return forward_to_shard(t);
+}
+
 static void refused(struct transit *t)
 {
 	struct link *link = t->link;
 
 	log_limited(LOG_LEVEL_WARNING, "%s: a frame was dropped (%s)", link->ob.name, link->scanner.error ? link->scanner.error : "refused");
-	rewrite_refuse(t, SE_POLICY_VIOLATION);
+	if (!refuse_in_shard(t))
+		rewrite_refuse(t, SE_POLICY_VIOLATION);
 }
 
 /* On the router's link, and on a jabberd2 component's. */

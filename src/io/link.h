@@ -225,6 +225,7 @@ struct transit {
 	struct packet *packet; /* frame and route are set */
 	const char *frame;
 	const struct route *route; /* packet's */
+	bool refused;  /* it breaks a limit: its sender's shard answers it */
 	uint32_t wait; /* out: the shard that has no room */
 };
 

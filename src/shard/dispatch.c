@@ -405,6 +405,8 @@ static void from_client(struct shard *shard, struct packet *p)
 	shard->now = &ev;
 	if (!address(&ev, buf))
 		event_finish(&ev, event_error(&ev, SE_JID_MALFORMED));
+	else if (p->flags & PACKET_REFUSED)
+		event_finish(&ev, event_error(&ev, SE_POLICY_VIOLATION));
 	else if (iq_of_no_type(&ev))
 		event_finish(&ev, V_ERROR);
 	else if (query_over_limit(&ev))
