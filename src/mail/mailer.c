@@ -102,8 +102,9 @@ static bool read_from(struct mailer *m, struct config *config, struct span domai
 		return false;
 	}
 	fault = mail_address_fault(span_str(m->from));
-	if (fault)
-		log_error("%s: mail cannot come from %s (%s): give the sender in user.verify.from", config_path(config), m->from, fault);
+	v = config_has(config, "local.id") ? config_get(config, "local.id", 0) : config_get(config, "id", 0);
+	if (fault && v)
+		config_bad(config, v, "no mail can come from %s (%s): name a sender in user.verify.from", m->from, fault);
 	return !fault;
 }
 

@@ -7,17 +7,22 @@ usage: verify.py [NAME...]
 """
 import sys
 sys.dont_write_bytecode = True
+import base64
 import email
 import os
 import re
+import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import threading
 import time
 
+import engines
 import servers
-from servers import SECONDS, SHARDSM, Report, World, free_port, need_shardsm
+from module_options import StandIn
+from servers import SBIN, SECONDS, SHARDSM, Report, World, free_port, need_shardsm
 from transcript import Player, strip_session
 
 servers.CHAINS['in-sess'] = servers.CHAINS['in-sess'].replace('announce ', 'announce verify ')
@@ -29,8 +34,9 @@ CODE = re.compile(r'^code: ([a-z2-9]{10})$', re.M)
 class Relay:
     """A mail server. moods: what each connection meets, the last one for ever; see _talk(). heard: the lines of each; mails: what it took."""
 
-    def __init__(self, *moods):
+    def __init__(self, *moods, tls=None, certificate=None):
         self.moods = list(moods) or ['accept']
+        self.tls, self.certificate = tls, certificate
         self.mails, self.heard, self.open = [], [], []
         self.changed = threading.Condition()
         self.listener = socket.create_server(('127.0.0.1', 0))
@@ -80,6 +86,15 @@ class Relay:
                 self.changed.notify_all()
             return lines[-1]
 
+        def encrypted():
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate)
+            return context.wrap_socket(sock, server_side=True)
+
+        offers = '250-relay.test\r\n250-SIZE 100000\r\n'
+        if self.tls == 'tls':
+            sock = encrypted()
+        secure = self.tls == 'tls'
         stream = sock.makefile('rb')
         if mood == 'silent':
             stream.read()
@@ -101,7 +116,15 @@ class Relay:
                     say('221 bye')
                 return
             if verb.startswith('EHLO'):
-                say('250-relay.test\r\n250-SIZE 100000\r\n250 8BITMIME')
+                say(offers + ('250 AUTH PLAIN' if secure else '250 STARTTLS' if self.tls == 'starttls' else '250 8BITMIME'))
+            elif verb == 'STARTTLS':
+                say('220 go ahead')
+                sock = encrypted()
+                stream, secure = sock.makefile('rb'), True
+            elif verb == 'AUTH PLAIN':
+                say('334 ')
+                hear()
+                say('535 5.7.8 no' if mood == 'stranger' else '235 welcome')
             elif verb.startswith('RCPT') and mood == 'refuse':
                 say('550 5.1.1 no such \x07user <b>')
             elif verb.startswith('RCPT') and mood == 'defer':
@@ -145,9 +168,11 @@ class Relay:
 class Case:
     """A server with the module in its chains, a mail server, and users; alice is not verified, bob is."""
 
-    def __init__(self, *moods, settings='', relay=True, start=True):
+    def __init__(self, *moods, settings='', smtp='', relay=True, start=True, tls=None):
         self.world = World()
-        self.relay = Relay(*moods) if relay else None
+        self.smtp = smtp.replace('{dir}', self.world.dir)
+        certificate = self.certify() if tls else None
+        self.relay = Relay(*moods, tls=tls, certificate=certificate) if relay else None
         self.port = self.relay.port if relay else free_port()
         self.settings = settings
         self.count = 0
@@ -155,12 +180,24 @@ class Case:
         if start:
             self.start()
             self.play('user alice bob\n')
-            self.sql("INSERT INTO verify (\"collection-owner\", email, code, state) VALUES ('bob@t.test', 'bob@x.test', 'Zz', 1)")
+            self.put_row('bob', 'bob@x.test', "'Zz'", 1)
             self.sign_in()
 
     def extra(self):
         return ('<user><verify><smtp><host>127.0.0.1</host><port>%d</port><timeout>%d</timeout><retry><attempts>3</attempts>'
-                '<sleep>1</sleep></retry></smtp>%s</verify></user>' % (self.port, 2, self.settings))
+                '<sleep>1</sleep></retry>%s</smtp>%s</verify></user>' % (self.port, 2, self.smtp, self.settings))
+
+    def certify(self):
+        """ca.pem, for 127.0.0.1; and it with its key."""
+        key, ca, both = (self.world.path(n) for n in ('key.pem', 'ca.pem', 'both.pem'))
+        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
+                        '-subj', '/CN=relay.test', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', ca],
+                       check=True, stderr=subprocess.DEVNULL)
+        with open(both, 'w') as out:
+            for path in (key, ca):
+                with open(path) as f:
+                    out.write(f.read())
+        return both
 
     def start(self):
         self.process, self.port_in = self.world.listening_shardsm(['t.test'], extra=self.extra())
@@ -197,13 +234,23 @@ class Case:
             self.player.line(number, line.strip())
 
     def sql(self, statement):
+        """Rows; all of their cells are texts."""
+        server = engines.instead_of(self.world.db)
+        if server is not None:
+            lines = server.ask(statement.replace('"', '`' if server.DRIVER == 'mysql' else '"') + ';').splitlines()
+            return [tuple(line.split('\t' if server.DRIVER == 'mysql' else '|')) for line in lines]
         with sqlite3.connect(self.world.db, timeout=5) as db:
             rows = db.execute(statement).fetchall()
         db.close()
-        return rows
+        return [tuple(str(cell) for cell in row) for row in rows]
 
     def row(self, owner='alice@t.test'):
         return self.sql("SELECT email, code, state FROM verify WHERE \"collection-owner\" = '%s'" % owner)
+
+    def put_row(self, owner, address, code, state):
+        # where rows are numbered by the writer, any number does
+        self.sql("INSERT INTO verify (\"collection-owner\", \"object-sequence\", email, code, state) "
+                 "VALUES ('%s@t.test', %d, '%s', %s, %d)" % (owner, 10 ** 6 + len(self.player.sessions), address, code, state))
 
     def until(self, actor, wanted):
         """What comes for an actor, up to the first that `wanted` says true to; that one too."""
@@ -286,7 +333,7 @@ def verified():
         assert (mail['From'], mail['To'], mail['Auto-Submitted']) == ('<noreply@t.test>', '<Joe.Doe+x@example.com>', 'auto-generated'), text
         assert mail['Subject'] and mail['Date'] and mail['Message-ID'].endswith('@t.test>') and not mail.defects, text
         assert 'XMPP server t.test' in mail.get_payload() and 'alice' not in text, text
-        assert case.row() == [('Joe.Doe+x@example.com', code, 0)], case.row()
+        assert case.row() == [('Joe.Doe+x@example.com', code, '0')], case.row()
         assert not case.passes()
         case.restart()
         case.sign_in()
@@ -294,7 +341,7 @@ def verified():
         expect(case.says('code: ' + code[:9]), 'Code rejected', 'This is not the code')
         expect(case.says('code: ' + code.upper()), 'Code rejected', '3 more times')
         expect(case.says('Code:   %s ' % code, "to='bob@t.test/b'"), 'Code accepted')
-        assert case.row() == [('Joe.Doe+x@example.com', code, 1)], case.row()
+        assert case.row() == [('Joe.Doe+x@example.com', code, '1')], case.row()
         assert case.passes() and case.passes("type='chat'"), 'still held back'
         case.play('session alice/two\n')
         assert case.passes(actor='alice/two')
@@ -341,7 +388,7 @@ def guesses():
             expect(case.says('code: nonsense'), 'Code rejected', left)
         case.play('alice/a end\nsession alice/a\n')
         expect(case.says('code: nonsense'), 'Code rejected', '1 more time[.]')
-        assert case.row() == [('joe@x.test', code, 0)]
+        assert case.row() == [('joe@x.test', code, '0')]
         expect(case.says('code: nonsense'), 'Code rejected', 'too many wrong codes')
         assert case.row() == []
         expect(case.says('code: ' + code), HOW)
@@ -359,7 +406,7 @@ def empty_code():
     with Case() as case:
         for code in ("''", 'NULL'):
             case.sql("DELETE FROM verify WHERE \"collection-owner\" = 'alice@t.test'")
-            case.sql("INSERT INTO verify (\"collection-owner\", email, code) VALUES ('alice@t.test', 'a@x.test', %s)" % code)
+            case.put_row('alice', 'a@x.test', code, 0)
             expect(case.says('code: x'), 'Code rejected')
         assert not case.passes()
 
@@ -477,6 +524,111 @@ def many_waiting():
         expect(case.says('email: ann@x.test', actor='carol/c'), 'Error', 'could not be mailed now')
 
 
+def protected(tls):
+    """TLS, and a login behind it; the certificate is looked at."""
+    login = '<tls>%s</tls><cafile>{dir}/ca.pem</cafile><user>sm</user><pass>geheim</pass>' % tls
+    with Case(tls=tls, smtp=login) as case:
+        case.says('email: joe@x.test')
+        dialogue = case.relay.mail()[1]
+        said = dialogue[dialogue.index('AUTH PLAIN') + 1]
+        assert base64.b64decode(said) == b'\0sm\0geheim', dialogue
+        assert tls == 'tls' or dialogue[1] == 'STARTTLS', dialogue
+    # a certificate that nobody has signed whom we know
+    with Case(tls=tls, smtp=login.replace('<cafile>{dir}/ca.pem</cafile>', '')) as case:
+        case.says('email: joe@x.test')
+        case.process.wait_line(r'waits for another try, 2 of 3 \(.*certificate')
+        expect(case.told(), 'Email verification failed', 'no mail server took it')
+        assert not [l for lines in case.relay.heard for l in lines if l.startswith(('AUTH', 'MAIL'))], case.relay.heard
+
+
+def unprotected():
+    """TLS that the mail server does not offer: no mail, and no password, goes there."""
+    with Case(smtp='<tls>starttls</tls><user>sm</user><pass>geheim</pass>') as case:
+        case.says('email: joe@x.test')
+        expect(case.told(), 'Email verification failed', 'no mail server took it')
+        assert not [l for lines in case.relay.heard for l in lines if l.startswith(('AUTH', 'MAIL'))], case.relay.heard
+
+
+def stranger():
+    """A login that the mail server refuses says nothing about the address."""
+    with Case('stranger', 'accept', tls='tls', smtp='<tls>tls</tls><cafile>{dir}/ca.pem</cafile><user>sm</user><pass>x</pass>') as case:
+        case.says('email: joe@x.test')
+        case.process.wait_line(r'waits for another try, 2 of 3 \(535 5\.7\.8 no\)')
+        case.relay.mail()
+
+
+def not_stored():
+    """What could not be stored is not mailed, and the user is told."""
+    with Case() as case:
+        case.sql('DROP TABLE verify')
+        for text in ('email: joe@x.test', 'code: x'):
+            got = case.sends("<message to='t.test' id='m'><body>%s</body></message>" % text)
+            assert [(g.get('type'), g.get('id')) for g in got] == [('error', 'm')], [str(g) for g in got]
+            assert 'internal-server-error' in str(got[0])
+        assert case.relay.heard == []
+
+
+def reloaded():
+    """How many mails may go changes at once; another mail server needs a restart."""
+    with Case() as case:
+        for _ in range(3):
+            expect(case.says('email: joe@x.test'), 'Verification email sent')
+        expect(case.says('email: joe@x.test'), 'Error', 'Too many mails')
+        with open(case.world.path('sm.xml'), 'r+') as f:
+            text = f.read().replace('</smtp>', '</smtp><mails-per-hour>4</mails-per-hour>').replace('<timeout>2<', '<timeout>3<')
+            f.seek(0)
+            f.write(text)
+        case.process.kill(signal.SIGHUP)
+        case.process.wait_line(r'user\.verify is another one now: that needs a restart')
+        case.process.wait_line('read again, in force')
+        expect(case.says('email: joe@x.test'), 'Verification email sent')
+        expect(case.says('email: joe@x.test'), 'Error', 'Too many mails')
+
+
+def rows():
+    """jabberd2's sm and shardsm read each other's rows, in the middle of a verification too."""
+    if engines.instead_of('') is not None or not os.access(os.path.join(SBIN, 'jabberd2-sm'), os.X_OK):
+        print('# rows: not compared with jabberd2, which is not here or not on SQLite')
+        return
+    with World() as world:
+        world.make_schema()
+        for name, does in (('pwgen', 'echo Zz9Zz9Zz9Z'), ('sendmail', 'cat >/dev/null')):
+            os.chmod(world.write(name, '#!/bin/sh\n%s\n' % does), 0o755)
+        path, os.environ['PATH'] = os.environ['PATH'], world.dir + ':' + os.environ['PATH']
+        try:
+            played(world, True, 'user alice bob', [('alice', 'email: joe@x.test', 'Verification email sent')])
+            played(world, False, '', [('alice', 'code: Zz9Zz9Zz9Z', 'Code accepted')])
+            with sqlite3.connect(world.db) as db:
+                db.execute("INSERT INTO verify (\"collection-owner\", email, code, state) VALUES ('bob@t.test', 'b@x.test', 'abc', 0)")
+            db.close()
+            played(world, True, '', [('bob', 'code: abc', 'Code accepted')], passes=['alice', 'bob'])
+            played(world, False, '', [], passes=['alice', 'bob'])
+        finally:
+            os.environ['PATH'] = path
+
+
+def played(world, stock, first, steps, passes=()):
+    """A server on that database, with sessions of both: what each says, and the subject of the answer; whose messages pass."""
+    server = StandIn(world, stock)
+    player = Player(server, 't.test')
+    try:
+        player.link('c2s')
+        for number, line in enumerate([first, 'session alice/a bob/b'] if first else ['session alice/a bob/b']):
+            player.line(number, line)
+        label = {'alice': 'alice/a', 'bob': 'bob/b'}
+        for who, text, subject in steps:
+            player.speak(label[who], "<message to='t.test'><body>%s</body></message>" % text)
+            got = parts(strip_session(player.sessions[label[who]].next('the answer')))
+            assert got[0] == subject, (stock, text, got)
+        for who in passes:
+            player.speak(label[who], "<message to='alice@t.test/a' id='p'><body>x</body></message>")
+            got = strip_session(player.sessions['alice/a'].next('a message'))
+            assert got.get('id') == 'p', (stock, who, str(got))
+    finally:
+        player.close()
+        server.stop()
+
+
 def deleted():
     """A deleted account's address is forgotten; who has the name next is held back."""
     with Case() as case:
@@ -487,9 +639,9 @@ def deleted():
         expect(case.says('hi', actor='bob/b'), HOW)
 
 
-def check(extra, status, *patterns):
+def check(extra, status, *patterns, domain='t.test'):
     with World() as world:
-        config = world.sm_config(['t.test'], listen=free_port(), extra=extra)
+        config = world.sm_config([domain], listen=free_port(), extra=extra)
         done = subprocess.run([SHARDSM, '-c', config, '--check'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, text=True)
         assert done.returncode == status, done.stdout
         for pattern in patterns:
@@ -506,6 +658,8 @@ def settings():
     check(verify('<smtp><host>a/b</host></smtp>'), 2, r'sm\.xml:\d+: .*host.* is not a host: a name like')
     check(verify('<smtp><tls>yes</tls></smtp>'), 2, r'must be none, starttls, or tls')
     check(verify('<from>joe</from>'), 2, r'is not an e-mail address: it has no @')
+    check('', 2, r'local\.id: no mail can come from noreply@b\u00fccher\.test \(it holds .* name a sender in user\.verify\.from', domain='b\u00fccher.test')
+    check(verify('<from>a@b.test</from>'), 0, 'from a@b.test', domain='b\u00fccher.test')
     check(verify('<smtp><port>0</port></smtp>'), 2, 'user.verify.smtp.port')
     check(verify('<mails-per-hour>0</mails-per-hour>'), 2, 'mails-per-hour')
     check(verify('<smtp><user>u</user><pass>p</pass></smtp>'), 0, 'goes to the mail server in clear')
@@ -526,6 +680,13 @@ CASES = {
     'together': together,
     'stop in a mail': stop_in_a_mail,
     'many waiting': many_waiting,
+    'protected: starttls': lambda: protected('starttls'),
+    'protected: tls': lambda: protected('tls'),
+    'unprotected': unprotected,
+    'stranger': stranger,
+    'not stored': not_stored,
+    'reloaded': reloaded,
+    'rows': rows,
     'deleted': deleted,
     'settings': settings,
     **{'later: ' + mood: lambda mood=mood: later(mood)
