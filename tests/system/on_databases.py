@@ -20,7 +20,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TESTS = (('run_transcripts.py', '--workers', '4', '--parser', 'scan'), ('real_router.py',), ('restart.py',))
 OTHERS = (('run_transcripts.py', '--workers', '1', '--parser', 'scan'), ('run_transcripts.py', '--workers', '8', '--parser', 'mxml'),
           ('run_transcripts.py', '--behind', 'direct'), ('run_transcripts.py', '--behind', 'router'), ('real_listen.py',),
-          ('subscriptions.py',), ('several_sms.py',), ('zombies.py',), ('dialled.py',), ('order.py',), ('both_links.py',), ('bad_requests.py',))
+          ('subscriptions.py',), ('several_sms.py',), ('zombies.py',), ('dialled.py',), ('order.py',), ('both_links.py',), ('bad_requests.py',),
+          ('verify.py', 'held', 'verified', 'guesses', 'empty code', 'deleted', 'not stored'))
 
 
 def run(kind, server, test):
