@@ -141,6 +141,7 @@ struct user {
 	bool exists;                   /* true once PART_ACCOUNT found a row */
 	bool draining;
 	bool verified;                 /* the module verify's: its e-mail address is; with PART_ACCOUNT */
+	uint16_t turns;                /* counts sessions that became available or ceased to be */
 	struct vacation *vacation;     /* malloc'd, one block; with PART_ACCOUNT. NULL: none is set */
 	char text[];
 };

@@ -2,6 +2,8 @@
  * Threads: shards.
  * Owns: nothing; the tracker (presence_*() of module.h) keeps what a session must remember.
  */
+#include <stdlib.h>
+
 #include "shardsm/clock.h"
 #include "shardsm/module.h"
 
@@ -98,18 +100,33 @@ static enum verdict in_sess(struct event *ev)
 
 /* --- for an account of ours ---------------------------------------------------------------------------------------------- */
 
+/* Nobody waits for the row: whoever may see the user has heard of it when it came meanwhile, and what it has sent since is not overtaken
+ * by what was stored before. */
 static enum verdict on_status_row(struct event *ev, struct store_req *answer)
 {
+	const uint16_t *turns = ev->state;
 	struct jid bare = user_jid(ev->user);
 
-	if (store_status(answer) != STORE_OK || store_rows(answer, 0) == 0)
-		return V_HANDLED;
-	if (atomic_load(&ev->user->view.available) == 0)
+	if (store_status(answer) == STORE_OK && store_rows(answer, 0) && *turns == ev->user->turns &&
+		roster_lets_see(ev->user, &ev->packet->from))
 		stored_unavailable(ev->shard, store_value(answer, 0, 0, STATUS_XML).s, &bare, &ev->packet->from);
-	else /* it came online meanwhile */
-		for (struct session *s = ev->user->sessions; s; s = s->next)
-			presence_send(s, &ev->packet->from, true);
 	return V_HANDLED;
+}
+
+static enum verdict ask_status_row(struct event *ev)
+{
+	struct jid bare = user_jid(ev->user);
+	struct store_req *req = store_req_new(jid_bare(&bare));
+	uint16_t *turns = malloc(sizeof(*turns));
+
+	if (!turns) {
+		store_req_free(&req);
+		return V_HANDLED;
+	}
+	*turns = ev->user->turns;
+	if (req)
+		store_get(req, T_STATUS, STORE_ALL, value_null());
+	return event_ask(ev, &req, on_status_row, ASK_FREE | ASK_AFTER_WRITES, turns);
 }
 
 /* Section 4.3.2. */
@@ -134,13 +151,7 @@ static enum verdict probed(struct event *ev)
 		if (!jid_has_resource(to) || jid_same(to, &full))
 			presence_send(s, from, true);
 	}
-	if (any)
-		return V_HANDLED;
-	struct store_req *req = store_req_new(jid_bare(&bare));
-
-	if (req)
-		store_get(req, T_STATUS, STORE_ALL, value_null());
-	return event_ask(ev, &req, on_status_row, ASK_FREE | ASK_AFTER_WRITES, NULL);
+	return any ? V_HANDLED : ask_status_row(ev);
 }
 
 static enum verdict to_sessions(struct event *ev)

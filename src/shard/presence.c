@@ -101,6 +101,7 @@ static void to_own(struct shard *shard, struct session *s, struct packet *p)
 static void count_available(struct user *u, int change)
 {
 	atomic_fetch_add(&u->view.available, (uint32_t)change);
+	u->turns++;
 }
 
 void presence_leave(struct session *s, struct span attrs, struct span content)
