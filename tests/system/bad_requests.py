@@ -9,11 +9,13 @@ the database. The same request in another spelling is the same request. --spell 
 import sys
 sys.dont_write_bytecode = True
 import copy
+import os
 import re
+import subprocess
 
 import request_table as table
 from component import FakeC2S, Hub, attr
-from servers import Report, World, need_shardsm
+from servers import SHARDSM, Report, World, need_shardsm
 from xmltree import NS_CLIENT, NS_STANZAS, Node, parse
 
 DOMAIN = 'requests.test'
@@ -416,12 +418,26 @@ def respell(bench, request, scope):
         bench.asker = bench.fresh()
 
 
+def every_rule_is_known():
+    """Each (scope, namespace) that a module says it answers stands in the table; as the other type each request is tried anyway."""
+    program = os.path.join(os.path.dirname(SHARDSM), '..', 'tests', 'module', 'iq_rules')
+    assert os.access(program, os.X_OK), program + ' is missing: make ' + 'tests/module/iq_rules builds it'
+    rules = {tuple(line.split()) for line in subprocess.check_output([program]).decode().splitlines()}
+    assert len(rules) > 20 and any(ns == table.NS_ROSTER for _, _, _, ns in rules), rules
+    known = {(scope, parse(r.xml.replace('{d}', DOMAIN)).ns) for r in table.REQUESTS for scope in r.scopes}
+    missing = {(module, scope, ns) for module, _, scope, ns in rules if (scope, ns) not in known and (scope, ns) not in table.NOT_HERE}
+    assert not missing, 'modules answer what request_table.py does not have: %s' % sorted(missing)
+    stale = set(table.NOT_HERE) - {(scope, ns) for _, _, scope, ns in rules}
+    assert not stale, 'no module has %s any more' % sorted(stale)
+
+
 def main():
     need_shardsm()
     report = Report()
     words = [w for w in sys.argv[1:] if not w.startswith('--')]
     requests = [r for r in table.REQUESTS if not words or r.name in words]
     tried = 0
+    report.case('every rule of every module is in the table', every_rule_is_known)
     with World() as world:
         bench = Bench(world)
         for request in requests:

@@ -58,9 +58,15 @@ REQUESTS = (
     get('version', 'server', "<query xmlns='%s'/>" % NS_VERSION),
     get('time', 'server', "<time xmlns='%s'/>" % NS_TIME),
     get('info', 'self server account', "<query xmlns='%s'/>" % NS_INFO),
-    get('agents', 'server', "<query xmlns='jabber:iq:agents'/>"),
+    get('agents', 'self server', "<query xmlns='jabber:iq:agents'/>"),
     get('items', 'self server account', "<query xmlns='%s'/>" % NS_ITEMS),
 )
+
+# (scope, namespace) that a module has rules for and that no request above shows: why not.
+NOT_HERE = {
+    ('account', NS_PING): 'jabberd2 has iq-ping in no chain for accounts; to one\'s own account it is self',
+    ('server', NS_VCARD): 'jabberd2 has iq-vcard in no chain for the server; module_options.py puts it there',
+}
 
 # What a user has before each request; STATE shows it.
 BASE = (
