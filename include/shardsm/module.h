@@ -54,7 +54,6 @@ struct event {
 	struct xml_doc *doc;     /* event_payload()'s */
 	bool no_doc;             /* there was no memory for it, and so it stays: whoever asks hears the same */
 	void *state;             /* of a parked handler: malloc'd, freed with the park */
-	struct store_req *rows;  /* event_rows()'s */
 };
 
 #define IQ_GET 1
@@ -160,7 +159,8 @@ enum ask_flags {
 /* Parks the packet until the request is answered; returns V_PARKED, or V_ERROR when there is no memory. Takes the request. state: freed
  * with the park, may be NULL; taken in any case. */
 enum verdict event_ask(struct event *ev, struct store_req **req, resume_fn *fn, unsigned flags, void *state) MUST_USE;
-/* Rows that nobody waits for: one write for all modules, submitted when the event is done. NULL: no memory. */
+/* Rows of the event's user that nobody waits for, to be added at once: those of a burst are one write, in front of whatever else the shard
+ * asks the store. NULL: no memory. */
 struct store_req *event_rows(struct event *ev);
 /* A write that nobody waits for (last login times). Logged when it fails. Takes the request. */
 void store_write(struct shard *shard, struct store_req **req);

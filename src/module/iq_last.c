@@ -52,10 +52,8 @@ static void sess_end(struct event *ev)
 	struct store_req *rows = event_rows(ev);
 	struct value row[] = { [LOGOUT_TIME] = value_int(clock_wall()) };
 
-	if (rows) {
-		store_delete(rows, T_LOGOUT, STORE_ALL, value_null());
-		store_put(rows, T_LOGOUT, row);
-	}
+	if (rows)
+		store_merge(rows, T_LOGOUT, row);
 }
 
 static void user_delete(struct event *ev, struct store_req *req)

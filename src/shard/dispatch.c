@@ -22,17 +22,8 @@ void event_init(struct event *ev, struct shard *shard, struct packet *p)
 		ev->type = stanza_type_of(p->route.payload, packet_slice(p, p->route.stanza_type));
 }
 
-struct store_req *event_rows(struct event *ev)
-{
-	if (!ev->rows)
-		ev->rows = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
-	return ev->rows;
-}
-
 void event_fini(struct event *ev)
 {
-	if (ev->rows)
-		store_write(ev->shard, &ev->rows);
 	if (ev->doc)
 		xml_free(&ev->doc);
 }

@@ -8,6 +8,7 @@
 #include "shardsm/log.h"
 
 #define PARKS_FIRST 64u
+#define ROWS_MAX 64u /* of event_rows()'s calls, one write's */
 
 static bool grow(struct shard *shard)
 {
@@ -112,6 +113,12 @@ void park_free(struct shard *shard, struct parked **park)
 	atomic_fetch_sub_explicit(&shard->open_parks, 1, memory_order_relaxed);
 }
 
+void park_submit(struct shard *shard, const struct parked *park, struct store_req **req, unsigned flags)
+{
+	rows_flush(shard);
+	store_submit(shard->server->set.store, req, &shard->box, park->token, flags);
+}
+
 enum verdict event_ask(struct event *ev, struct store_req **req, resume_fn *fn, unsigned flags, void *state)
 {
 	struct shard *shard = ev->shard;
@@ -135,16 +142,15 @@ enum verdict event_ask(struct event *ev, struct store_req **req, resume_fn *fn, 
 	park->has_session = ev->session != NULL;
 	if (ev->session)
 		park->session = ev->session->id;
-	store_submit(shard->server->set.store, req, &shard->box, park->token,
-		flags & ASK_AFTER_WRITES ? STORE_AFTER_WRITES : 0);
+	park_submit(shard, park, req, flags & ASK_AFTER_WRITES ? STORE_AFTER_WRITES : 0);
 	return V_PARKED;
 }
 
 static enum verdict on_quiet_write(struct event *ev, struct store_req *answer)
 {
 	if (store_status(answer) != STORE_OK)
-		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": a row could not be written (%s)", SPAN_ARG(store_req_owner(answer)),
-			store_error(answer));
+		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": a row could not be written, nor those of others with it (%s)",
+			SPAN_ARG(store_req_owner(answer)), store_error(answer));
 	(void)ev;
 	return V_HANDLED;
 }
@@ -155,6 +161,30 @@ void store_write(struct shard *shard, struct store_req **req)
 
 	if (*req && event_ask(&ev, req, on_quiet_write, ASK_FREE, NULL) != V_PARKED)
 		log_limited(LOG_LEVEL_ERROR, "%s: a row could not be written (out of memory)", shard->name);
+}
+
+struct store_req *event_rows(struct event *ev)
+{
+	struct shard *shard = ev->shard;
+	struct span owner = span_of(ev->user->view.bare, ev->user->view.bare_len);
+
+	if (shard->nrows == ROWS_MAX)
+		rows_flush(shard);
+	if (shard->rows)
+		store_owner(shard->rows, owner);
+	else
+		shard->rows = store_req_new(owner);
+	shard->nrows += shard->rows != NULL;
+	return shard->rows;
+}
+
+void rows_flush(struct shard *shard)
+{
+	struct store_req *rows = shard->rows;
+
+	shard->rows = NULL;
+	shard->nrows = 0;
+	store_write(shard, &rows);
 }
 
 enum verdict event_store_error(struct event *ev, const struct store_req *answer, const char *what)

@@ -177,6 +177,7 @@ static void on_letter(struct shard *shard, struct letter *l)
 
 void shard_post_out(struct shard *shard)
 {
+	rows_flush(shard);
 	dispatch_tray_post(&shard->tray);
 	out_flush(shard->out);
 }

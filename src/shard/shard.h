@@ -91,6 +91,8 @@ struct shard {
 	struct parked **parks;
 	uint32_t nparks, free_parks;  /* table size; first free slot + 1 (chained through park_next) */
 	uint32_t *park_next, *park_gen;
+	struct store_req *rows;       /* of event_rows(), not submitted yet; NULL: none */
+	uint32_t nrows;
 	_Atomic uint32_t open_parks;  /* answers that are still to come; main looks at it when stopping */
 	_Atomic uint64_t turns;       /* bursts worked off; as above */
 	struct parked *blocked;       /* those that users' packets wait behind */
@@ -166,6 +168,9 @@ bool query_refused_from_others(struct event *ev); /* a packet for ev->user */
 /* park.c */
 struct parked *park_new(struct shard *shard, struct user *u, bool blocks);
 struct parked *park_take(struct shard *shard, uint64_t token); /* NULL: unknown */
+/* The park's question to the store. Takes it. */
+void park_submit(struct shard *shard, const struct parked *park, struct store_req **req, unsigned flags);
+void rows_flush(struct shard *shard); /* submits what event_rows() has gathered */
 void park_free(struct shard *shard, struct parked **park);     /* unpins, unblocks; the user is not settled */
 
 /* stored.c */

@@ -243,7 +243,7 @@ static bool load(struct shard *shard, struct user *u, unsigned parts)
 
 		park->first[i] = m->load_ask && (m->part & park->parts) ? m->load_ask(req) : -1;
 	}
-	store_submit(shard->server->set.store, &req, &shard->box, park->token, u->writes ? STORE_AFTER_WRITES : 0);
+	park_submit(shard, park, &req, u->writes ? STORE_AFTER_WRITES : 0);
 	return true;
 }
 
@@ -283,7 +283,7 @@ static bool load_second(struct shard *shard, const struct parked *park, const st
 	second->second = m;
 	second->state = state;
 	*more = true;
-	store_submit(shard->server->set.store, &req, &shard->box, second->token, 0);
+	park_submit(shard, second, &req, 0);
 	return true;
 }
 

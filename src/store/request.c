@@ -72,6 +72,14 @@ static bool array_grow(struct arena *a, void **array, uint32_t n, uint32_t *cap,
 	if (n < *cap)
 		return true;
 	uint32_t more = *cap ? *cap * 2 : 4;
+	struct chunk *c = a->last;
+
+	/* Nothing was allocated behind it: it grows where it is. */
+	if (*cap && (char *)*array + *cap * size == c->data + c->used && c->cap - c->used >= 4 * size && size % 4 == 0) {
+		c->used += 4 * size;
+		*cap += 4;
+		return true;
+	}
 	void *p = arena_alloc(a, more * size);
 
 	if (!p)
