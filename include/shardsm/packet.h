@@ -27,6 +27,7 @@ enum packet_flags {
 
 struct packet {
 	uint32_t size;        /* bytes to the next packet of the batch */
+	uint32_t many;        /* bytes of the list behind the JIDs, packet_list(); 0: it is for to alone */
 	uint8_t stage;        /* enum packet_stage */
 	uint8_t flags;        /* enum packet_flags */
 	struct outbox *link;  /* where it came from, STAGE_IN only; alive while the batch is (see outbox.h) */
@@ -71,6 +72,13 @@ void dispatch_tray_fini(struct dispatch_tray *tray);
 
 /* Copies a packet (struct, frame, extra, both JIDs) to the open batch of box i. False: no memory. */
 bool tray_packet(struct dispatch_tray *tray, uint32_t i, const struct packet *p) MUST_USE;
+/* The same with a list of addressees instead of to, at most a few pages of it; what it holds is between the shards. */
+bool tray_packet_to_many(struct dispatch_tray *tray, uint32_t i, const struct packet *p, struct span list) MUST_USE;
+/* Of a packet in a batch. Aligned for what begins with 64 bits. */
+static inline struct span packet_list(const struct packet *p)
+{
+	return span_of((const char *)p + p->size - ((p->many + 15) & ~15u), p->many);
+}
 /* Posts every open batch. Called once per burst. */
 void dispatch_tray_post(struct dispatch_tray *tray);
 /* Posts the open batch of one box: before a letter that must not overtake it. */

@@ -44,6 +44,7 @@ static void copy_packet(struct packet *out, const struct packet *p, size_t size)
 
 	memcpy(out, p, head);
 	out->size = (uint32_t)size;
+	out->many = 0;
 	out->frame = at;
 	memcpy(at, p->frame, frame);
 	at = put_jid(at + frame, &out->from, &p->from);
@@ -83,17 +84,39 @@ static bool open_batch(struct dispatch_tray *tray, uint32_t i, size_t need)
 	return true;
 }
 
+/* Room for a packet in the batch of box i. NULL: no memory. */
+static struct packet *tray_room(struct dispatch_tray *tray, uint32_t i, size_t need)
+{
+	if (unlikely(!tray->open[i] || tray->open[i]->cap - tray->open[i]->used < need) && !open_batch(tray, i, need))
+		return NULL;
+	struct batch *b = tray->open[i];
+	struct packet *room = (struct packet *)(b->packets + b->used);
+
+	b->used += (uint32_t)need;
+	b->count++;
+	return room;
+}
+
 bool tray_packet(struct dispatch_tray *tray, uint32_t i, const struct packet *p)
 {
 	size_t need = packet_size(p);
+	struct packet *room = tray_room(tray, i, need);
 
-	if (unlikely(!tray->open[i] || tray->open[i]->cap - tray->open[i]->used < need) && !open_batch(tray, i, need))
+	if (room)
+		copy_packet(room, p, need);
+	return room != NULL;
+}
+
+bool tray_packet_to_many(struct dispatch_tray *tray, uint32_t i, const struct packet *p, struct span list)
+{
+	size_t need = packet_size(p) + align_up(list.n);
+	struct packet *room = tray_room(tray, i, need);
+
+	if (!room)
 		return false;
-	struct batch *b = tray->open[i];
-
-	copy_packet((struct packet *)(b->packets + b->used), p, need);
-	b->used += (uint32_t)need;
-	b->count++;
+	copy_packet(room, p, need);
+	room->many = list.n;
+	memcpy((char *)(uintptr_t)packet_list(room).p, list.p, list.n);
 	return true;
 }
 

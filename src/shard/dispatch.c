@@ -437,7 +437,7 @@ void burst_prefetch(struct shard *shard, struct packet *const *packets, uint32_t
 		struct packet *p = packets[i];
 
 		want[i].session = p->stage == STAGE_IN && packet_session(p);
-		want[i].hash = want[i].session ? p->session.random[0] : p->hash;
+		want[i].hash = want[i].session ? p->session.random[0] : p->many ? 0 : p->hash;
 		index_prefetch(want[i].session ? &shard->own_sessions : &shard->own_users, want[i].hash);
 	}
 	for (uint32_t i = 0; i < n; i++) {
@@ -457,10 +457,30 @@ void burst_prefetch(struct shard *shard, struct packet *const *packets, uint32_t
 	}
 }
 
+void prefetch_users(struct shard *shard, const uint64_t *hashes, uint32_t n)
+{
+	const struct user *users[BURST_MAX];
+
+	for (uint32_t i = 0; i < n; i++)
+		index_prefetch(&shard->own_users, hashes[i]);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct index_slot *at = NULL;
+
+		users[i] = index_next(&shard->own_users, hashes[i], &at);
+		if (users[i])
+			prefetch_user(users[i]);
+	}
+	for (uint32_t i = 0; i < n; i++)
+		if (users[i])
+			prefetch_session(users[i]->sessions);
+}
+
 void dispatch(struct shard *shard, struct packet *p)
 {
 	assert_owner(shard);
-	if (p->stage == STAGE_DELIVER)
+	if (p->many)
+		fanout_deliver(shard, p);
+	else if (p->stage == STAGE_DELIVER)
 		deliver_here(shard, p);
 	else if (p->route.payload == PL_SESSION || p->route.payload == PL_SESSIONS)
 		control(shard, p);

@@ -43,6 +43,11 @@ static char *put_escaped(char *at, struct span s)
 	return at;
 }
 
+static char *put_text(char *at, struct span s, bool plain)
+{
+	return plain ? put(at, s) : put_escaped(at, s);
+}
+
 static char *put_attrs(char *at, const struct packet *p)
 {
 	for (int i = 0; i < p->route.nattrs; i++) {
@@ -151,13 +156,58 @@ static char *put_tail(char *at, const struct packet *p, struct span tag)
 	return at;
 }
 
+/* A stanza to a session up to what is that session's own. */
+static char *put_opening(char *at, const struct packet *p, struct span tag, struct span prefix)
+{
+	*at++ = '<';
+	at = put(at, tag);
+	at = PUT(at, " xmlns='" NS_CLIENT "' xmlns:");
+	at = put(at, prefix);
+	at = PUT(at, "='" NS_SESSION "'");
+	at = put_attrs(at, p);
+	return put_jid_attr(at, SPAN(" from='"), p->from.s ? &p->from : NULL);
+}
+
+static char *put_closing(char *at, const struct packet *p, struct span tag)
+{
+	at = put_tail(at, p, tag);
+	return PUT(at, "</route>");
+}
+
+/* Bytes of both at most. */
+static size_t stanza_size(const struct packet *p, struct span tag, struct span prefix)
+{
+	return attrs_size(p) + p->route.content.len + 2u * tag.n + prefix.n + ESCAPED_MAX * (p->from.s ? p->from.len : 0u) + 128;
+}
+
+/* Opening and closing of the packet that goes to many, the same for all. False: it goes to one, or there is no memory. */
+static bool shared_bytes(struct shard *shard, const struct packet *p, struct span tag, struct span prefix)
+{
+	struct buf *b = &shard->shared.bytes;
+
+	if (likely(shard->shared.packet != p))
+		return false;
+	if (b->n)
+		return true;
+	if (!buf_grow(b, stanza_size(p, tag, prefix)))
+		return false;
+	char *at = put_opening(b->p, p, tag, prefix);
+
+	shard->shared.opening = (uint32_t)(at - b->p);
+	b->n = (uint32_t)(put_closing(at, p, tag) - b->p);
+	return true;
+}
+
 void emit_to_session(struct shard *shard, struct session *s, const struct packet *p, const struct jid *to)
 {
 	struct jid me = session_jid(s);
+	/* Its JID and its c2s's id stand side by side: one look at both, for most there is nothing to escape. */
+	bool plain = text_plain(span_of(s->text, s->jid_len + s->c2s_len));
 	struct span domain = jid_domain(&me), c2s = session_c2s(s), prefix = session_prefix(p), tag = packet_slice(p, p->route.tag);
-	const struct jid *from = p->from.s ? &p->from : NULL;
-	size_t most = s->peer->head_len + attrs_size(p) + p->route.content.len + 2u * tag.n + 4u * prefix.n +
-		ESCAPED_MAX * (domain.n + c2s.n + (from ? from->len : 0u) + (to ? to->len : 0u)) + SM_ID_HEX + 256;
+	const struct buf *bytes = &shard->shared.bytes;
+	bool shared = shared_bytes(shard, p, tag, prefix);
+	size_t most = s->peer->head_len + stanza_size(p, tag, prefix) + 2u * prefix.n +
+		ESCAPED_MAX * (domain.n + c2s.n + (to ? to->len : 0u)) + SM_ID_HEX + 128;
 	char *start = out_reserve(shard->out, s->peer->link, most), *at = start;
 
 	if (!start) {
@@ -165,26 +215,24 @@ void emit_to_session(struct shard *shard, struct session *s, const struct packet
 		return;
 	}
 	at = put(at, span_of(s->peer->text + s->peer->name_len, s->peer->head_len));
-	at = put_escaped(at, domain);
-	at = PUT(at, "'><");
-	at = put(at, tag);
-	at = PUT(at, " xmlns='" NS_CLIENT "' xmlns:");
-	at = put(at, prefix);
-	at = PUT(at, "='" NS_SESSION "'");
-	at = put_attrs(at, p);
-	at = put_jid_attr(at, SPAN(" from='"), from);
-	at = put_jid_attr(at, SPAN(" to='"), to);
+	at = put_text(at, domain, plain);
+	at = PUT(at, "'>");
+	at = shared ? put(at, span_of(bytes->p, shard->shared.opening)) : put_opening(at, p, tag, prefix);
+	if (to && to->s) {
+		at = PUT(at, " to='");
+		at = put_text(at, jid_full(to), plain && to->s == s->text);
+		*at++ = '\'';
+	}
 	*at++ = ' ';
 	at = put(at, prefix);
 	at = PUT(at, ":c2s='");
-	at = put_escaped(at, c2s);
+	at = put_text(at, c2s, plain);
 	at = PUT(at, "' ");
 	at = put(at, prefix);
 	at = PUT(at, ":sm='");
 	sm_id_print(&s->id, at);
 	at = PUT(at + SM_ID_HEX, "'");
-	at = put_tail(at, p, tag);
-	at = PUT(at, "</route>");
+	at = shared ? put(at, span_of(bytes->p + shard->shared.opening, bytes->n - shard->shared.opening)) : put_closing(at, p, tag);
 	sent(shard, s->peer->link, start, (size_t)(at - start));
 }
 

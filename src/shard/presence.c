@@ -14,7 +14,7 @@ bool presence_worth_sending(struct shard *shard, const struct jid *to)
 	/* With the detour, another sm behind the router may hold the user: only the router can tell. */
 	if (shard->server->set.detour || !serves_domain(shard, jid_domain(to)) || !to->node_len)
 		return true;
-	return user_online_any(shard->server, jid_bare(to));
+	return user_online_any(shard->server, jid_bare(to), hash_bytes(jid_bare(to)));
 }
 
 void send_presence(struct shard *shard, const char *type, const struct jid *from, const struct jid *to)
@@ -70,10 +70,11 @@ static void to_subscribers(struct shard *shard, struct session *s, struct packet
 	for (uint32_t i = 0; i < r->n; i++) {
 		const struct roster_item *item = r->items[i];
 
-		if (item->from && jid_split(&p->to, item_jid(item)) && !session_bounced(s, &p->to) &&
-			presence_worth_sending(shard, &p->to))
-			pass_on(shard, p);
+		if (item->from && jid_split(&p->to, item_jid(item)) && !session_bounced(s, &p->to))
+			fanout_add(shard, p);
 	}
+	if (!fanout_send(shard, p))
+		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": presence did not reach all contacts (out of memory)", SPAN_ARG(jid_full(&p->from)));
 }
 
 static void to_directed(struct shard *shard, struct session *s, struct packet *p)

@@ -287,7 +287,7 @@ static bool shard_init(struct shard *shard, struct server *server, uint32_t i)
 	shard->users = cds_lfht_new_flavor(TABLE_FIRST, TABLE_FIRST, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING,
 		&urcu_qsbr_flavor, NULL);
 	shard->out = out_tray_new();
-	return shard->users && shard->out && shard_scanner_ready(shard) &&
+	return shard->users && shard->out && fanout_init(shard) && shard_scanner_ready(shard) &&
 		hash_random(&shard->fresh, sizeof(shard->fresh)) && mailbox_init(&shard->box, shard->name);
 }
 
@@ -468,6 +468,7 @@ static void shard_free(struct shard *shard)
 	buf_free(&shard->render);
 	buf_free(&shard->reply);
 	buf_free(&shard->fresh_id);
+	fanout_fini(shard);
 	index_fini(&shard->own_users);
 	index_fini(&shard->own_sessions);
 	free(shard->parks);

@@ -97,6 +97,8 @@ struct shard {
 	_Atomic uint64_t turns;       /* bursts worked off; as above */
 	struct parked *blocked;       /* those that users' packets wait behind */
 	const struct event *now;      /* whose chain runs: what is sent may be that user's. NULL: nobody's */
+	struct buf *lists;            /* fanout.c: addressees, one list for each shard */
+	struct { const struct packet *packet; struct buf bytes; uint32_t opening; } shared; /* emit.c: what all of its addressees get, written once */
 	struct buf scratch[SCRATCHES], wire, render, reply, fresh_id;
 	uint64_t fresh;
 	struct throttled throttled[THROTTLED_MAX];
@@ -115,6 +117,7 @@ void shard_post_out(struct shard *shard); /* end of a burst: trays out */
 bool shard_turn(struct shard *shard);
 
 /* dispatch.c: one packet, start to finish */
+void prefetch_users(struct shard *shard, const uint64_t *hashes, uint32_t n); /* n: BURST_MAX at most */
 void dispatch(struct shard *shard, struct packet *p);
 void dispatch_resume(struct shard *shard, struct store_req *answer);
 void event_init(struct event *ev, struct shard *shard, struct packet *p);
@@ -139,7 +142,7 @@ void control_ended(struct shard *shard, struct session *s, const char *action);
 /* user.c */
 struct user *user_find(struct shard *shard, struct span bare, uint64_t hash);
 void burst_prefetch(struct shard *shard, struct packet *const *p, uint32_t n); /* what dispatch() is about to look up */
-bool user_online_any(struct server *server, struct span bare); /* any thread that is registered with RCU */
+bool user_online_any(struct server *server, struct span bare, uint64_t hash); /* any thread that is registered with RCU */
 /* The user with those parts loaded and nobody in front; else NULL and the packet waits (or was answered with an error). */
 struct user *user_for(struct shard *shard, const struct jid *jid, unsigned parts, struct packet *p);
 void user_wait(struct user *u, struct packet *p);
@@ -148,6 +151,13 @@ void user_loaded(struct shard *shard, struct parked *park, const struct store_re
 void user_peer_lost(struct shard *shard, struct span name, const struct outbox *link);
 void users_free(struct shard *shard); /* at the end: whatever is left */
 void user_forget(struct user *u); /* parts unloaded: a deleted account */
+
+/* fanout.c */
+bool fanout_init(struct shard *shard) MUST_USE;
+void fanout_fini(struct shard *shard);
+void fanout_add(struct shard *shard, struct packet *p);  /* to p->to: at once, or with the lists; not at all to a user of ours who is offline */
+bool fanout_send(struct shard *shard, struct packet *p) MUST_USE; /* the lists; false: some of it was lost (no memory) */
+void fanout_deliver(struct shard *shard, struct packet *p); /* to each of its list */
 
 /* session.c */
 struct session *session_find(struct shard *shard, const struct sm_id *id);

@@ -38,9 +38,8 @@ struct user *user_find(struct shard *shard, struct span bare, uint64_t hash)
 	return u;
 }
 
-bool user_online_any(struct server *server, struct span bare)
+bool user_online_any(struct server *server, struct span bare, uint64_t hash)
 {
-	uint64_t hash = hash_bytes(bare);
 	struct shard *shard = server->shards[shard_of_tag(hash_tag(hash), server->set.nshards)];
 	bool online;
 

@@ -1,0 +1,137 @@
+/* fanout.c - one presence to many of our users: a list of addressees for each shard, and one copy of the stanza with it.
+ * Threads: the owning shard's.
+ * Owns: the lists of the shard, empty outside of a broadcast.
+ *
+ * Each addressee still has the stanza to itself: its shard looks it up, runs its chains, asks its privacy lists. What they share is the way
+ * there, and the bytes that are the same for all, written once (emit.c).
+ */
+#include <stdlib.h>
+
+#include "shard/shard.h"
+#include "shardsm/log.h"
+
+#define LIST_MOST (32u * 1024) /* bytes; a longer one goes in pieces */
+
+struct addressee {
+	uint64_t hash; /* of the bare JID */
+	uint16_t node_len, bare_len, len;
+	char text[];
+};
+
+static size_t addressee_size(uint32_t len)
+{
+	return (offsetof(struct addressee, text) + len + 7) & ~(size_t)7;
+}
+
+bool fanout_init(struct shard *shard)
+{
+	shard->lists = calloc(shard->server->set.nshards, sizeof(*shard->lists));
+	buf_init(&shard->shared.bytes);
+	return shard->lists != NULL;
+}
+
+void fanout_fini(struct shard *shard)
+{
+	for (uint32_t i = 0; shard->lists && i < shard->server->set.nshards; i++)
+		buf_free(&shard->lists[i]);
+	free(shard->lists);
+	buf_free(&shard->shared.bytes);
+}
+
+/* --- from the sender's shard --------------------------------------------------------------------------------------------- */
+
+static bool send_list(struct shard *shard, uint32_t i, struct packet *p)
+{
+	struct outbox *link = p->link;
+	uint8_t stage = p->stage;
+	bool ok;
+
+	p->link = NULL;
+	p->stage = STAGE_DELIVER;
+	ok = tray_packet_to_many(&shard->tray, i, p, buf_span(&shard->lists[i]));
+	p->link = link;
+	p->stage = stage;
+	buf_clear(&shard->lists[i]);
+	return ok;
+}
+
+/* By itself: what the lists cannot take, and what is not for a user of this server or has to be asked about first. */
+static bool alone(const struct shard *shard, const struct jid *to)
+{
+	const struct user *sender = shard->now ? shard->now->user : NULL;
+
+	return shard->server->set.detour || !to->node_len || !serves_domain(shard, jid_domain(to)) || (sender && sender->privacy);
+}
+
+void fanout_add(struct shard *shard, struct packet *p)
+{
+	struct addressee *a;
+	struct buf *list;
+	uint64_t hash;
+	uint32_t i;
+
+	if (alone(shard, &p->to)) {
+		if (presence_worth_sending(shard, &p->to))
+			pass_on(shard, p);
+		return;
+	}
+	hash = hash_bytes(jid_bare(&p->to));
+	if (!user_online_any(shard->server, jid_bare(&p->to), hash))
+		return;
+	i = shard_of_tag(hash_tag(hash), shard->server->set.nshards);
+	list = &shard->lists[i];
+	size_t size = addressee_size(p->to.len);
+
+	if ((list->n + size > LIST_MOST && list->n && !send_list(shard, i, p)) || !buf_grow(list, size)) {
+		pass_on(shard, p);
+		return;
+	}
+	a = (struct addressee *)(void *)(list->p + list->n);
+	*a = (struct addressee){ hash, p->to.node_len, p->to.bare_len, p->to.len };
+	memcpy(a->text, p->to.s, p->to.len);
+	list->n += (uint32_t)size;
+}
+
+bool fanout_send(struct shard *shard, struct packet *p)
+{
+	bool ok = true;
+
+	for (uint32_t i = 0; i < shard->server->set.nshards; i++)
+		if (shard->lists[i].n)
+			ok &= send_list(shard, i, p);
+	return ok;
+}
+
+/* --- on the addressees' shard --------------------------------------------------------------------------------------------- */
+
+void fanout_deliver(struct shard *shard, struct packet *p)
+{
+	struct span list = packet_list(p);
+	const struct addressee *group[BURST_MAX];
+	const char *at = list.p, *end = list.p + list.n;
+	struct jid from = p->from;
+
+	p->many = 0;
+	shard->shared.packet = p;
+	buf_clear(&shard->shared.bytes);
+	while (at < end) {
+		uint64_t hashes[BURST_MAX];
+		uint32_t n = 0;
+
+		for (; n < BURST_MAX && at < end; n++) {
+			group[n] = (const struct addressee *)(const void *)at;
+			hashes[n] = group[n]->hash;
+			at += addressee_size(group[n]->len);
+		}
+		prefetch_users(shard, hashes, n);
+		for (uint32_t i = 0; i < n; i++) {
+			const struct addressee *a = group[i];
+
+			p->hash = a->hash;
+			p->from = from;
+			p->to = (struct jid){ a->text, a->node_len, a->bare_len, a->len };
+			dispatch(shard, p);
+		}
+	}
+	shard->shared.packet = NULL;
+}
