@@ -71,8 +71,9 @@ static inline struct value value_null(void) { return (struct value){ 0 }; }
 
 enum store_status {
 	STORE_OK,
-	STORE_FAILED, /* the database said no: error says why; nothing of the request happened. The exception: a database server whose
-	               * connection broke at the commit and that cannot say what became of it; error says "stored or not" */
+	STORE_FAILED, /* the database said no: error says why; nothing of the request happened. The exceptions: a database server whose
+	               * connection broke at the commit and that cannot say what became of it (error says "stored or not"); and an SQLite
+	               * file whose disk failed at the commit's sync, fails on, and loses power before anything else could be written */
 	STORE_FULL,   /* disk full, locked by another process or away for too long, or the queue is full: try again later */
 };
 

@@ -27,6 +27,7 @@ struct slot {
 struct connection {
 	sqlite3 *db;
 	const char *prefix;          /* the settings' */
+	bool doubtful;               /* a commit failed, and may stand in the write-ahead log all the same: see mend() */
 	struct buf sql;
 	unsigned nslots;
 	struct slot slots[STATEMENT_SLOTS];
@@ -288,22 +289,43 @@ void sqlite_rollback(void *connection)
 		sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
+/* A commit whose sync failed stands in the write-ahead log, and would count as one after a crash, though SQLite has rolled it back and it was
+ * refused. So the log is emptied before anything else is written. */
+static int mend(struct connection *c)
+{
+	int rc = SQLITE_OK;
+
+	if (c->doubtful)
+		rc = sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	if (rc == SQLITE_OK)
+		c->doubtful = false;
+	return rc;
+}
+
 static enum engine_result sqlite_write(void *connection, struct store_req **reqs, unsigned n, unsigned *culprit)
 {
 	struct connection *c = connection;
+	int rc = mend(c);
+
+	*culprit = n;
+	if (rc != SQLITE_OK)
+		return failed(c, "what a failed commit left in the log", rc);
 	/* The write lock at once: a group never finds out half-way that somebody else has it. */
 	enum engine_result result = sqlite_exec(c, "BEGIN IMMEDIATE");
 
-	*culprit = n;
 	for (unsigned i = 0; i < n && result == ENGINE_OK; i++) {
 		result = sqlite_run(c, reqs[i]);
 		if (result == ENGINE_FAILED)
 			*culprit = i;
 	}
-	if (result == ENGINE_OK)
+	if (result == ENGINE_OK) {
 		result = sqlite_exec(c, "COMMIT");
-	if (result != ENGINE_OK)
+		c->doubtful = result != ENGINE_OK;
+	}
+	if (result != ENGINE_OK) {
 		sqlite_rollback(c);
+		(void)mend(c); /* else before the next write */
+	}
 	return result;
 }
 

@@ -27,10 +27,10 @@ sources() { # TARGET
 		done
 		;;
 	esac
-	echo "$root"/src/core/*.c "$root"/src/xmpp/*.c
 	case $1 in
-	dispatch | rows) echo "$root"/src/shard/*.c "$root"/src/module/*.c "$root"/src/io/*.c "$root"/src/store/request.c "$root"/src/store/schema.c ;;
-	link) echo "$root"/src/io/*.c ;;
+	dispatch | rows) find "$root/src" -mindepth 2 -name '*.c' ! -path '*/src/store/*' && echo "$root/src/store/request.c $root/src/store/schema.c" ;;
+	link) echo "$root"/src/core/*.c "$root"/src/xmpp/*.c "$root"/src/io/*.c ;;
+	*) echo "$root"/src/core/*.c "$root"/src/xmpp/*.c ;;
 	esac
 }
 

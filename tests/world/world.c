@@ -227,7 +227,7 @@ static void expect_answer(struct buf *b, struct seat *s, struct span stanza)
 {
 	bool iq = stanza.n > 4 && memcmp(stanza.p, "<iq ", 4) == 0, message = stanza.n > 9 && memcmp(stanza.p, "<message ", 9) == 0;
 
-	if ((!iq && !message) || world.ndues == WORLD_DUES || memmem(stanza.p, stanza.n, " id=", 4) || !s->started || s->lost)
+	if ((!iq && !message) || world.ndues == WORLD_DUES || memmem(stanza.p, stanza.n, " id=", 4) || !s->started || s->lost || s->ended)
 		return;
 	/* Only what is read as it looks; the gate and the readers have their own tests. */
 	struct route_scanner *scanner = &world.links[s->link].in;

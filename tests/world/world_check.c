@@ -39,7 +39,7 @@ static void control_told(struct fake_link *link, const struct route *r, struct s
 				broken("two sessions have one id");
 			memcpy(s->sm, sm.p, SM_ID_HEX);
 			s->started = true;
-		} else if (span_is(action, "ended") && span_is(sm, s->sm)) {
+		} else if ((span_is(action, "ended") || span_is(action, "replaced")) && span_is(sm, s->sm)) {
 			s->ended = true;
 		}
 	}
@@ -138,7 +138,7 @@ void check_told(void)
 				broken("%s was told what is no frame (%s): %.*s", link->name, link->out.error ? link->out.error : "unfinished",
 					(int)(link->n - at < 2000 ? link->n - at : 2000), link->text + at);
 			if (getenv("WORLD_PRINT"))
-				printf("%s < %.*s\n", link->name, (int)r.len, link->text + at + used - r.len);
+				fprintf(stderr, "%s < %.*s\n", link->name, (int)r.len, link->text + at + used - r.len);
 			told(link, &r, span_of(link->text + at + used - r.len, r.len));
 		}
 		link->n = 0;
