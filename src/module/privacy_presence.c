@@ -7,6 +7,7 @@
 /* The lists that were in force for a session, and those that come. */
 struct turn {
 	const struct privacy_list *from, *to;
+	bool asked; /* for an earlier session: the answers are for all */
 };
 
 static bool turns_off(const struct user *u, struct turn t, const struct jid *j, uint8_t kind)
@@ -16,7 +17,7 @@ static bool turns_off(const struct user *u, struct turn t, const struct jid *j, 
 
 static bool turns_on(const struct user *u, struct turn t, const struct jid *j, uint8_t kind)
 {
-	return turns_off(u, (struct turn){ t.to, t.from }, j, kind);
+	return turns_off(u, (struct turn){ .from = t.to, .to = t.from }, j, kind);
 }
 
 static void send_unavailable(struct event *ev, struct session *s, const struct jid *to)
@@ -42,12 +43,13 @@ static void show_current(struct event *ev, struct session *s, const struct jid *
 		presence_send(s, to, true);
 }
 
-/* The answer is for this session alone: the others know. */
-static void probe(struct event *ev, struct session *s, const struct jid *contact)
+/* RFC 6121 section 4.3.1: from the bare JID. */
+static void probe(struct event *ev, struct turn t, const struct jid *contact)
 {
-	struct jid me = session_jid(s);
+	struct jid me = user_jid(ev->user);
 
-	send_presence(ev->shard, "probe", &me, contact);
+	if (!t.asked)
+		send_presence(ev->shard, "probe", &me, contact);
 }
 
 /* Calls fn for each resource of a contact that a rule of its own is about; list and but: those that are in the second are left out. */
@@ -132,7 +134,7 @@ static void show_resource(struct event *ev, struct session *s, struct turn t, co
 	if (item->from && is_seen(ev->user, t, full, &bare, MASK_PRESENCE_OUT))
 		show_current(ev, s, full);
 	if (item->to && is_seen(ev->user, t, full, &bare, MASK_PRESENCE_IN))
-		probe(ev, s, full);
+		probe(ev, t, full);
 }
 
 /* XEP-0191 section 3.4, and the same the other way. */
@@ -147,7 +149,7 @@ static void show(struct event *ev, struct session *s, struct turn t)
 		if (r->items[i]->from && turns_on(ev->user, t, &jid, MASK_PRESENCE_OUT))
 			show_current(ev, s, &jid);
 		if (r->items[i]->to && turns_on(ev->user, t, &jid, MASK_PRESENCE_IN))
-			probe(ev, s, &jid);
+			probe(ev, t, &jid);
 	}
 	if (session_available(s)) {
 		each_resource(ev, s, t, t.from, NULL, show_resource);
@@ -155,12 +157,22 @@ static void show(struct event *ev, struct session *s, struct turn t)
 	}
 }
 
+static struct turn turn_of(const struct session *s, const struct privacy *old, const struct privacy *next)
+{
+	return (struct turn){ .from = privacy_in_force(old, s), .to = privacy_in_force(next, s) };
+}
+
 static void each_session_turned(struct event *ev, const struct privacy *old, const struct privacy *next,
 	void (*tell)(struct event *, struct session *, struct turn))
 {
 	for (struct session *s = ev->user->sessions; s; s = s->next) {
-		const struct turn t = { privacy_in_force(old, s), privacy_in_force(next, s) };
+		struct turn t = turn_of(s, old, next);
 
+		for (const struct session *before = ev->user->sessions; before != s && !t.asked; before = before->next) {
+			const struct turn same = turn_of(before, old, next);
+
+			t.asked = session_available(before) && !before->fake && same.from == t.from && same.to == t.to;
+		}
 		if (t.from != t.to && !s->fake)
 			tell(ev, s, t);
 	}
