@@ -1,7 +1,8 @@
 /* status.c - the row in "status" that other programs read, and that answers probes for users who are not online.
- * Threads: shards.
- * Owns: nothing.
+ * Threads: shards; who elsewhere has a row stands under a mutex.
+ * Owns: those names, for the life of the process.
  */
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "shardsm/clock.h"
@@ -93,17 +94,66 @@ static void sess_end(struct event *ev)
 		merge(ev, row);
 }
 
-/* Users elsewhere who show the server their presence, in rows like those of its own. */
+/* --- users elsewhere ------------------------------------------------------------------------------------------------------- */
+
+/* Anybody may show the server presence, in the name of as many users as his server likes to have. Their rows are bounded: where a place is
+ * full, the one that was heard of least recently goes. */
+#define PLACES 1024u
+#define PLACE_ROWS 8u
+
+static pthread_mutex_t counting = PTHREAD_MUTEX_INITIALIZER;
+static char *foreigners[PLACES][PLACE_ROWS]; /* bare JIDs, the latest first; malloc'd */
+
+/* *gone: whose row has no place any more, malloc'd; NULL: nobody's. False: no memory. */
+static bool remember(struct span bare, char **gone)
+{
+	char **place = foreigners[hash_bytes(bare) % PLACES], *copy = strndup(bare.p, bare.n);
+	uint32_t i = 0;
+
+	if (!copy)
+		return false;
+	pthread_mutex_lock(&counting);
+	while (i < PLACE_ROWS - 1 && place[i] && strcmp(place[i], copy) != 0)
+		i++;
+	*gone = place[i];
+	memmove(place + 1, place, i * sizeof(*place));
+	place[0] = copy;
+	pthread_mutex_unlock(&counting);
+	if (*gone && span_is(bare, *gone)) {
+		free(*gone);
+		*gone = NULL;
+	}
+	return true;
+}
+
+static void forget_row(struct shard *shard, struct span bare)
+{
+	struct store_req *req = store_req_new(bare);
+
+	if (req)
+		store_delete(req, T_STATUS, STORE_ALL, value_null());
+	store_write(shard, &req);
+}
+
+/* Users elsewhere who show the server their presence, in rows like those of its own for as long as they are there. */
 static void foreign(struct event *ev)
 {
-	const struct jid *from = &ev->packet->from;
+	struct span bare = jid_bare(&ev->packet->from);
 	struct buf *show = scratch(ev->shard, 0), *xml = scratch(ev->shard, 1);
-	struct value row[T_STATUS_COLUMNS] = { [STATUS_STATUS] = value_text(SPAN("offline")), [STATUS_SHOW] = value_text(SPAN("")) };
+	struct value row[T_STATUS_COLUMNS];
 	struct store_req *req;
+	char *gone;
 
-	if (ev->type == ST_NONE && !read_online(ev, show, xml, row))
+	if (ev->type == ST_UNAVAILABLE) {
+		forget_row(ev->shard, bare);
 		return;
-	req = store_req_new(jid_bare(from));
+	}
+	if (!read_online(ev, show, xml, row) || !remember(bare, &gone))
+		return;
+	if (gone)
+		forget_row(ev->shard, span_str(gone));
+	free(gone);
+	req = store_req_new(bare);
 	if (req)
 		store_merge(req, T_STATUS, row);
 	store_write(ev->shard, &req);
