@@ -26,6 +26,7 @@ struct options {
 	uint64_t login_rate; /* the same of session control */
 	double duration_s;   /* nothing is sent after it, 0: all operations are */
 	double hold_s;       /* silence in the scenario idle */
+	unsigned rounds;     /* of users who come and go in it */
 	struct bodies bodies;
 	uint32_t partners; /* recipients that one session writes to, 0: everybody */
 	enum address address;

@@ -35,6 +35,7 @@ static const char usage_text[] =
 	"  --login-rate N    the same for starts, first presence and ends of sessions\n"
 	"  --duration S      seconds after which no more is sent\n"
 	"  --hold S          seconds of silence in the scenario idle (10)\n"
+	"  --rounds N        of a thousand users who come and go in the scenario idle (10)\n"
 	"  --body SPEC       bytes: 40 (the default), 20-2000, 40x70,200-800x25,4000x5 (with weights)\n"
 	"  --partners N      recipients that one session writes to (all)\n"
 	"  --to full|bare|mixed   how recipients are addressed (full); bare and mixed imply --presence\n"
@@ -65,6 +66,7 @@ enum {
 	OPT_LOGIN_RATE,
 	OPT_DURATION,
 	OPT_HOLD,
+	OPT_ROUNDS,
 	OPT_WINDOW,
 	OPT_RATE,
 	OPT_BODY,
@@ -90,13 +92,13 @@ static const struct option long_options[] = {{"c2s", required_argument, NULL, OP
 	{"contacts", required_argument, NULL, OPT_CONTACTS}, {"relay", required_argument, NULL, OPT_RELAY},
 	{"sql", no_argument, NULL, OPT_SQL}, {"login-rate", required_argument, NULL, OPT_LOGIN_RATE},
 	{"duration", required_argument, NULL, OPT_DURATION}, {"hold", required_argument, NULL, OPT_HOLD},
-	{"window", required_argument, NULL, OPT_WINDOW}, {"rate", required_argument, NULL, OPT_RATE},
-	{"body", required_argument, NULL, OPT_BODY}, {"partners", required_argument, NULL, OPT_PARTNERS},
-	{"to", required_argument, NULL, OPT_TO}, {"presence", no_argument, NULL, OPT_PRESENCE},
-	{"no-end", no_argument, NULL, OPT_NO_END}, {"seed", required_argument, NULL, OPT_SEED},
-	{"timeout", required_argument, NULL, OPT_TIMEOUT}, {"json", required_argument, NULL, OPT_JSON},
-	{"label", required_argument, NULL, OPT_LABEL}, {"quiet", no_argument, NULL, OPT_QUIET},
-	{"help", no_argument, NULL, OPT_HELP}, {0}};
+	{"rounds", required_argument, NULL, OPT_ROUNDS}, {"window", required_argument, NULL, OPT_WINDOW},
+	{"rate", required_argument, NULL, OPT_RATE}, {"body", required_argument, NULL, OPT_BODY},
+	{"partners", required_argument, NULL, OPT_PARTNERS}, {"to", required_argument, NULL, OPT_TO},
+	{"presence", no_argument, NULL, OPT_PRESENCE}, {"no-end", no_argument, NULL, OPT_NO_END},
+	{"seed", required_argument, NULL, OPT_SEED}, {"timeout", required_argument, NULL, OPT_TIMEOUT},
+	{"json", required_argument, NULL, OPT_JSON}, {"label", required_argument, NULL, OPT_LABEL},
+	{"quiet", no_argument, NULL, OPT_QUIET}, {"help", no_argument, NULL, OPT_HELP}, {0}};
 
 static uint64_t number(const char *option, const char *text, uint64_t min, uint64_t max)
 {
@@ -160,6 +162,9 @@ static bool parse_number(struct options *o, int c, const char *name)
 		return true;
 	case OPT_DURATION:
 		o->duration_s = (double)number(name, optarg, 1, 1000000);
+		return true;
+	case OPT_ROUNDS:
+		o->rounds = (unsigned)number(name, optarg, 1, 1000000);
 		return true;
 	case OPT_HOLD:
 		o->hold_s = (double)number(name, optarg, 0, 1000000);
@@ -271,6 +276,7 @@ void options_parse(struct options *o, int argc, char **argv)
 		.ops = 100000,
 		.window = 2000,
 		.hold_s = 10,
+		.rounds = 10,
 		.bodies = {.n = 1, .part = {{40, 40, 1}}},
 		.seed = 1,
 		.end_sessions = true,

@@ -7,7 +7,6 @@
 #include "scenario.h"
 
 #define COMERS 1000 /* users who come and go while the others stay */
-#define ROUNDS 10
 
 static uint32_t idle_users(const struct options *o)
 {
@@ -58,7 +57,7 @@ static void run_idle(struct sessions *s)
 		return;
 	if (!run_and_free(s, chat_new(s, n), chat_free) || !run_and_free(s, ping_new(s, n, IQ_SERVER), ping_free))
 		return;
-	for (unsigned i = 0; i < ROUNDS; i++)
+	for (unsigned i = 0; i < o->rounds; i++)
 		if (!sessions_start(s, comers, "held-start") || !sessions_presence(s, comers, "held-presence") ||
 			!sessions_end(s, comers, "held-end"))
 			return;

@@ -33,7 +33,7 @@ GOOD = {
     'presence': (['--ops', '200', '--contacts', '7', '--links', '2'], {'presence-change': 200}),
     'roster': (['--ops', '100', '--contacts', '7'], {'roster-get': 100}),
     'offline': (['--ops', '200'], {'store': 200, 'flush': 200}),
-    'idle': (['--ops', '100', '--hold', '1'], {'hold': 20, 'chat': 100, 'ping': 100, 'held-start': 10000, 'held-presence': 10000, 'held-end': 10000}),
+    'idle': (['--ops', '100', '--hold', '1', '--rounds', '2'], {'hold': 20, 'chat': 100, 'ping': 100, 'held-start': 2000, 'held-presence': 2000, 'held-end': 2000}),
     'mix': (['--ops', '1000', '--contacts', '6', '--rate', '4000'], {'chat': None, 'presence-change': None, 'login': None, 'flush': None}),
 }
 COMMON = ['--sessions', '20', '--seed', '3', '--timeout', '1', '--quiet']
