@@ -9,6 +9,7 @@ Owns: the directory of its runs, below DIR; databases are removed after their ru
 import argparse
 import os
 import shutil
+import signal
 import statistics
 import sys
 
@@ -156,6 +157,7 @@ class Comparison:
 
 def main():
     args = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
     comparison = Comparison(args)
     for need in (comparison.bench, os.path.join(os.path.abspath(args.build), 'src/shardsm'), servers.SM_XML, servers.SCHEMA):
         if not os.path.exists(need):

@@ -9,6 +9,7 @@ Owns: the directory of its runs, below DIR; databases are removed after their ru
 import argparse
 import os
 import shutil
+import signal
 import statistics
 import sys
 
@@ -71,6 +72,7 @@ def table(few, many, args):
 
 def main():
     args = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
     build, out = os.path.abspath(args.build), os.path.abspath(args.out)
     os.makedirs(out, exist_ok=True)
     few, many = [], None
