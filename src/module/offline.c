@@ -45,13 +45,13 @@ static bool load_done(struct user *u, const struct store_req *req, int first)
 
 /* --- storing --------------------------------------------------------------------------------------------------------------- */
 
-/* Only "is composing" and the like, and the thread that it belongs to: worthless later. */
+/* Of a chat: only "is composing" and the like, and the thread that it belongs to. Worthless later; XEP-0160 section 3. */
 static bool only_chat_state(struct event *ev)
 {
 	struct span content = packet_slice(ev->packet, ev->packet->route.content);
 	struct xml *root, *e;
 
-	if (ev->type == ST_NORMAL || !memmem(content.p, content.n, NS_CHATSTATES, sizeof(NS_CHATSTATES) - 1))
+	if (ev->type != ST_CHAT || !memmem(content.p, content.n, NS_CHATSTATES, sizeof(NS_CHATSTATES) - 1))
 		return false;
 	root = event_payload(ev);
 	for (e = root ? xml_child(root, NULL, NULL) : NULL; e; e = xml_next(e, NULL, NULL))
