@@ -48,13 +48,15 @@ static void write_pidfile(const char *path)
 		close(fd);
 }
 
-static void block_signals(sigset_t *set)
+static void block_signals(void)
 {
-	sigemptyset(set);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, set, NULL);
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGUSR1, SIG_IGN);
 	signal(SIGUSR2, SIG_IGN);
@@ -119,6 +121,21 @@ static bool open_standstill(struct program *p)
 	return p->standstill != NULL;
 }
 
+static bool reload_asked(struct buf *said, void *arg)
+{
+	return reload(arg, said);
+}
+
+static bool open_admin(struct program *p)
+{
+	const struct options *o = &p->options;
+
+	p->admin = admin_open(&(struct admin_settings){ .socket = o->control_socket, .metrics_ip = o->metrics_ip,
+		.metrics_port = o->metrics_port, .server = p->server, .names = p->names, .workers = o->workers, .acceptors = o->acceptors,
+		.store_threads = o->store_threads, .reload = reload_asked, .arg = p });
+	return p->admin != NULL;
+}
+
 static void check_only(struct program *p)
 {
 	const struct options *o = &p->options;
@@ -151,23 +168,18 @@ static void say_start(const struct program *p)
 	log_notice("threads: %u acceptors, %u workers, %u for the store", o->acceptors, o->workers, o->store_threads);
 }
 
-static int serve(struct program *p, const sigset_t *signals)
+static int serve(struct program *p)
 {
-	int sig = 0;
-
 	if (!server_start(p->server) || !io_start(p->io))
 		return EXIT_FAILURE;
 	log_start();
-	while (sigwait(signals, &sig) == 0 && sig == SIGHUP) {
-		log_reopen();
-		log_notice("log reopened on SIGHUP"); /* the next line is what opens it */
-		reload(p, NULL);
-	}
+	admin_run(p->admin);
 	log_notice("shutting down");
 	io_quiesce(p->io);
 	server_stop(p->server, STOP_MS);
 	store_close(&p->store);
 	io_stop(&p->io, FLUSH_MS);
+	admin_close(&p->admin);
 	return atomic_load(&p->gave_up) ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -186,7 +198,6 @@ static void close_all(struct program *p)
 int main(int argc, char **argv)
 {
 	static struct program p;
-	sigset_t signals;
 	int status;
 
 	if (!cmdline_read(&p.line, argc, argv, &status))
@@ -206,7 +217,7 @@ int main(int argc, char **argv)
 	log_notice("starting up");
 	config_warn_unknown(p.config);
 	hash_init();
-	block_signals(&signals);
+	block_signals();
 	if (!open_server(&p))
 		return config_errors(p.config) ? EXIT_CONFIG : EXIT_FAILURE;
 	if (config_errors(p.config))
@@ -217,9 +228,9 @@ int main(int argc, char **argv)
 	}
 	write_pidfile(p.options.pidfile);
 	say_start(&p);
-	if (!open_io(&p) || !open_standstill(&p))
+	if (!open_io(&p) || !open_standstill(&p) || !open_admin(&p))
 		return EXIT_FAILURE;
-	status = serve(&p, &signals);
+	status = serve(&p);
 	log_notice("stopped");
 	log_close();
 	close_all(&p);

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "shardsm/admin.h"
 #include "shardsm/buf.h"
 #include "shardsm/config.h"
 #include "shardsm/io.h"
@@ -28,6 +29,7 @@ struct program {
 	struct io *io;
 	struct standstill *standstill;
 	char found[512]; /* --check: in the database */
+	struct admin *admin;
 	pthread_t main_thread;
 	_Atomic bool gave_up;
 };

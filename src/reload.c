@@ -9,6 +9,7 @@
 #include "program.h"
 #include "shardsm/buf.h"
 #include "shardsm/log.h"
+#include "shardsm/stats.h"
 #include "shardsm/tunables.h"
 #include "shardsm/xml.h"
 
@@ -59,6 +60,7 @@ static void name_unchanged(const struct program *p, const struct config *config,
 		{ "local-delivery", NULL }, { "storage", "storage.limits" }, { "modules", NULL },
 		{ "user.verify", "user.verify.mails-per-hour" },
 		{ "user.template.publish.db-table", NULL },
+		{ "control", NULL }, { "metrics", NULL },
 	};
 
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
@@ -153,9 +155,11 @@ bool reload(struct program *p, struct buf *said)
 		forget_live(p);
 		p->live_config = config;
 		p->live_options = o;
+		stat_inc(STAT_RELOADS);
 		tell(said, LOG_LEVEL_NOTICE, "%s: read again, in force", p->line.config_path);
 		return true;
 	}
+	stat_inc(STAT_RELOADS_FAILED);
 	change_free(&change);
 	options_free(&o);
 	config_free(&config);

@@ -13,6 +13,7 @@ sees() {
 	mail) echo "mail core xmpp" ;;
 	shard) echo "shard store mail core xmpp" ;;
 	module) echo "shard store mail core xmpp" ;;
+	admin) echo "admin shard store mail core xmpp" ;;
 	esac
 }
 
@@ -20,11 +21,12 @@ sees() {
 room_of() {
 	case $1 in
 	span | buf | datetime | jid | route | xml | stanza_error | subscription) echo xmpp ;;
-	aci | clock | config | hash | log | mailbox | names | options | outbox | packet | rcu | standstill | tunables) echo core ;;
+	aci | clock | config | hash | log | mailbox | names | options | outbox | packet | rcu | standstill | stats | tunables) echo core ;;
 	store | vcard_columns) echo store ;;
 	mail) echo mail ;;
 	module | server | shard | user) echo shard ;;
 	link | io | listener | component) echo io ;;
+	admin) echo admin ;;
 	*) echo unknown ;;
 	esac
 }

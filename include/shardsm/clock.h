@@ -9,5 +9,6 @@
 
 int64_t clock_wall(void);       /* unix seconds, movable */
 uint64_t clock_mono_ms(void);   /* milliseconds since some start, never steps */
+uint64_t clock_mono_us(void);   /* the same in microseconds */
 
 #endif

@@ -20,6 +20,7 @@ enum letter_kind {
 	LETTER_STOP,      /* finish what is queued, then stop */
 	LETTER_EXIT,      /* to a shard: end the thread */
 	LETTER_JOB,       /* to a shard: a function to run there */
+	LETTER_ASK,       /* to a shard and back: struct server_answer */
 	LETTER_HALT,      /* see standstill.h */
 	LETTER_MAIL,      /* struct mail: to be sent; back again: it cannot be */
 	LETTER_FREE,      /* free for a thread's own use, and tests */

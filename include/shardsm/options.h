@@ -47,6 +47,9 @@ struct options {
 	struct route_limits route_limits;
 	uint64_t link_queue_bytes, shard_queue_bytes;
 	uint32_t user_queue_packets;
+	char *control_socket;    /* NULL: none */
+	char *metrics_ip;        /* numeric; NULL: none */
+	uint16_t metrics_port;
 };
 
 /* Fills options, with defaults where config says nothing. False: something is wrong, all of it was said on stderr (the values that

@@ -129,6 +129,8 @@ struct route_scanner {
 struct route_shapes *route_shapes_new(void) MUST_USE;
 void route_shapes_free(struct route_shapes **shapes);
 
+#define ROUTE_TOO_LONG "a frame is too long" /* scanner.error of what is over frame_bytes */
+
 enum route_result {
 	ROUTE_MORE,     /* no complete frame yet: read on, keep the bytes from *used */
 	ROUTE_OK,       /* one frame at buf + *used - route->len; *used is past it */

@@ -5,7 +5,9 @@
 #ifndef SHARDSM_SERVER_H
 #define SHARDSM_SERVER_H
 
+#include "shardsm/buf.h"
 #include "shardsm/config.h"
+#include "shardsm/jid.h"
 #include "shardsm/mailbox.h"
 #include "shardsm/names.h"
 #include "shardsm/route.h"
@@ -39,6 +41,36 @@ void server_retune(struct server *server, const struct server_tuning *tuning); /
 /* For --check: a line for each thing that its modules need beside the store, "mail: ...". Empty: none. */
 void server_describe(const struct server *server, char *out, size_t cap);
 struct mailbox *const *server_mailboxes(const struct server *server);       /* nshards of them */
+
+/* --- looking in, from a thread that is no shard -------------------------------------------------------------------- */
+
+struct server_load { uint64_t queue_bytes; uint32_t parked; };
+struct server_load server_load(const struct server *server, uint32_t shard);
+void server_drain(struct server *server); /* no session starts any more */
+
+enum server_question {
+	ASK_SESSIONS, /* one line for each session, at most limit of a shard */
+	ASK_USER,     /* what is in memory of one user */
+	ASK_KICK,     /* ends a user's sessions, or the one with that resource, as their c2s sees it; a line for each */
+};
+
+/* A question on its way to one shard, and its answer on the way back. */
+struct server_answer {
+	struct letter letter;
+	struct mailbox *to;
+	uint64_t token;
+	enum server_question question;
+	uint32_t limit;
+	uint32_t count, left_out; /* lines; sessions beyond the limit */
+	struct buf text;
+	struct jid jid;           /* s NULL: everybody; its text follows */
+	char room[];
+};
+
+/* Asks the shard of jid, or all of them where jid is NULL. Each answers to mailbox `to`, once. Returns how many; 0: no memory. */
+uint32_t server_ask(struct server *server, const struct server_answer *question, const struct jid *jid) MUST_USE;
+void server_answer_free(struct server_answer *answer);
+
 /* Works off what is queued, ends every session as the stock sm does (ended, unavailable, rows), waits for the store's answers, then
  * stops the threads; each wait is bounded by half of ms. Nobody may post packets any more. */
 void server_stop(struct server *server, int ms);

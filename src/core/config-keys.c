@@ -131,6 +131,9 @@ static const char *const keys[] = {
 	"limits.user-queue-packets",
 	"limits.privacy-lists",
 	"limits.privacy-items",
+	"control.socket",
+	"metrics.ip",
+	"metrics.port",
 };
 
 bool config_key_known(const char *key)

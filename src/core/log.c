@@ -17,6 +17,7 @@
 
 #include "core/log_writer.h"
 #include "shardsm/clock.h"
+#include "shardsm/stats.h"
 
 #define LINE_MAX_BYTES 1024 /* jabberd2's, the newline not counted */
 #define ESCAPED_BYTES 4     /* \xNN */
@@ -318,6 +319,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 	if (unlikely(atomic_load(&lost)))
 		emit_lost();
 	errno = saved;
+	stat_inc(STAT_LOG + level);
 	va_start(args, fmt);
 	int n = vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);

@@ -166,6 +166,19 @@ static void read_log(struct options *o, struct config *config)
 		config_bad(config, v, "type='file' without a <file>; right would be <file>/var/log/jabberd2/sm.log</file>");
 }
 
+static void read_admin(struct options *o, struct config *config)
+{
+	const struct config_value *path = config_get(config, "control.socket", 0);
+	o->control_socket = text(config, "control.socket", NULL);
+	if (path && o->control_socket[0] != '/')
+		config_bad(config, path, "\"%s\" is not a path from the root; right would be one like /run/jabberd2/shardsm.sock", o->control_socket);
+	if (!config_has(config, "metrics"))
+		return;
+	o->metrics_ip = text(config, "metrics.ip", "127.0.0.1");
+	check_ip(config, config_get(config, "metrics.ip", 0), o->metrics_ip);
+	o->metrics_port = (uint16_t)config_int(config, "metrics.port", 9547, 0, 65535);
+}
+
 bool options_read(struct options *o, struct config *config)
 {
 	*o = (struct options){ 0 };
@@ -182,13 +195,15 @@ bool options_read(struct options *o, struct config *config)
 		config_bad(config, config_get(config, "local-delivery", 0),
 			"\"router\" needs a <router> that local packets can go through; right would be \"direct\"");
 	read_limits(o, config);
+	read_admin(o, config);
 	return config_errors(config) == 0;
 }
 
 void options_free(struct options *o)
 {
 	char *strings[] = { o->id, o->pidfile, o->router.ip, o->router.user, o->router.pass, o->router.pemfile,
-		o->router.key_password, o->router.ciphers, o->log.type, o->log.ident, o->log.facility, o->log.file };
+		o->router.key_password, o->router.ciphers, o->log.type, o->log.ident, o->log.facility, o->log.file,
+		o->control_socket, o->metrics_ip };
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		free(strings[i]);
 	for (unsigned i = 0; i < o->nlistens; i++) {

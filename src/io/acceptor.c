@@ -15,6 +15,7 @@
 #include "shardsm/log.h"
 #include "shardsm/rcu.h"
 #include "shardsm/standstill.h"
+#include "shardsm/stats.h"
 #include "shardsm/xml.h"
 
 #define EVENTS 64
@@ -283,6 +284,7 @@ void *acceptor_run(void *arg)
 	struct acceptor *a = arg;
 
 	rcu_thread_start();
+	stats_thread_start();
 	xml_thread_init();
 	a->now = clock_mono_ms();
 	for (uint32_t i = 0; a->index == 0 && i < a->io->cfg.nlistens; i++)

@@ -5,6 +5,7 @@
  */
 #include "io/link.h"
 #include "shardsm/log.h"
+#include "shardsm/stats.h"
 
 bool forward_to_shard(struct transit *t)
 {
@@ -192,6 +193,8 @@ static void refused(struct transit *t)
 	struct link *link = t->link;
 
 	log_limited(LOG_LEVEL_WARNING, "%s: a frame was dropped (%s)", link->ob.name, link->scanner.error ? link->scanner.error : "refused");
+	stat_inc(STAT_FRAMES_REFUSED);
+	stat_inc(link->scanner.error && strcmp(link->scanner.error, ROUTE_TOO_LONG) == 0 ? STAT_LIMIT_FRAME_BYTES : STAT_LIMIT_STRUCTURE);
 	if (!refuse_in_shard(t))
 		rewrite_refuse(t, SE_POLICY_VIOLATION);
 }

@@ -14,6 +14,7 @@
 #include "io/link.h"
 #include "shardsm/log.h"
 #include "shardsm/rcu.h"
+#include "shardsm/stats.h"
 
 #define LOGIN_MS 10000
 #define LOGIN_BYTES (16u * 1024)   /* the buffer of a link that has not logged in; it is the limit of its frames too */
@@ -60,7 +61,11 @@ static void link_ask(struct outbox *ob, uint32_t what)
 }
 
 static void link_arm(struct outbox *ob) { link_ask(ob, ASK_WRITABLE); }
-static void link_overflow(struct outbox *ob) { link_ask(ob, ASK_CLOSE); }
+static void link_overflow(struct outbox *ob)
+{
+	stat_inc(STAT_LIMIT_LINK_QUEUE);
+	link_ask(ob, ASK_CLOSE);
+}
 
 static void link_free(struct outbox *ob)
 {
@@ -160,6 +165,7 @@ static void no_stranger(struct link *link)
 void link_online(struct link *link)
 {
 	link->stage = LINK_ONLINE;
+	stat_inc(STAT_LINKS_UP);
 	link->known = true;
 	link->deadline = 0;
 	no_stranger(link);
@@ -197,6 +203,8 @@ static void link_forget(struct link *link)
 		a->paused--;
 	}
 	no_stranger(link);
+	if (link->known)
+		stat_inc(STAT_LINKS_DOWN);
 	if (link->router) {
 		names_set_router(a->io->cfg.names, NULL);
 	} else {
@@ -290,6 +298,7 @@ void link_asked(struct link *link)
 
 void link_pause(struct link *link, uint32_t shard, const char *frame, const struct route *route)
 {
+	stat_inc(STAT_LIMIT_SHARD_QUEUE);
 	link->held = true;
 	link->held_shard = shard;
 	link->held_route = *route;
@@ -350,6 +359,7 @@ void link_pump(struct link *link)
 				link_end(link, NULL, NULL);
 			return;
 		case ROUTE_BAD:
+			stat_inc(STAT_FRAMES_REFUSED);
 			link_end(link, link->scanner.condition, link->scanner.error);
 			return;
 		}

@@ -9,6 +9,7 @@
 #include "shardsm/datetime.h"
 #include "shardsm/log.h"
 #include "shardsm/module.h"
+#include "shardsm/stats.h"
 
 #define NS_CHATSTATES "http://jabber.org/protocol/chatstates"
 #define NS_EVENT "jabber:x:event"
@@ -90,10 +91,13 @@ static void tell_stored(struct event *ev)
 static enum verdict on_stored(struct event *ev, struct store_req *answer)
 {
 	ev->user->writes--;
-	if (store_status(answer) != STORE_OK)
+	if (store_status(answer) != STORE_OK) {
+		stat_inc(STAT_OFFLINE_REFUSED);
 		return event_store_error(ev, answer, "a message could not be stored");
+	}
 	if (ev->user->parts & PART_QUEUE)
 		ev->user->queued++;
+	stat_inc(STAT_OFFLINE_STORED);
 	tell_stored(ev);
 	return V_HANDLED;
 }
@@ -127,6 +131,8 @@ static enum verdict store_below_quota(struct event *ev)
 {
 	if (ev->user->queued + ev->user->writes < set.quota)
 		return store(ev);
+	stat_inc(STAT_LIMIT_OFFLINE);
+	stat_inc(STAT_OFFLINE_REFUSED);
 	return ev->type == ST_HEADLINE ? V_HANDLED : event_error(ev, SE_SERVICE_UNAVAILABLE);
 }
 
@@ -227,6 +233,7 @@ static enum verdict on_page(struct event *ev, struct store_req *answer)
 		last = store_sequence(answer, 0, i);
 	}
 	if (n) {
+		stat_add(STAT_OFFLINE_DELIVERED, n);
 		ev->user->flushed = last;
 		ev->user->queued -= n < ev->user->queued ? n : ev->user->queued;
 		if (!when_written(ev->session, on_written, (uint64_t)last))

@@ -6,6 +6,7 @@
  * out-router; what comes for a user in in-router, and once more for each session that it would go to, whose active list may differ.
  */
 #include "module/privacy.h"
+#include "shardsm/stats.h"
 
 struct privacy_limits privacy_limits;
 
@@ -17,6 +18,12 @@ static bool read_options(struct config *config, void *into)
 	l->lists = (uint32_t)config_int(config, "limits.privacy-lists", 50, 1, 100000);
 	l->items = (uint32_t)config_int(config, "limits.privacy-items", 1000, 1, 1000000);
 	return true;
+}
+
+enum verdict privacy_too_many(struct event *ev, const char *what)
+{
+	stat_inc(STAT_LIMIT_PRIVACY);
+	return event_error_text(ev, SE_POLICY_VIOLATION, what);
 }
 
 static bool is_notification(const struct event *ev)

@@ -121,6 +121,7 @@ void privacy_show(struct event *ev, const struct privacy *old, const struct priv
 
 struct privacy_limits { uint32_t lists, items; }; /* of one user; in one list */
 extern struct privacy_limits privacy_limits;
+enum verdict privacy_too_many(struct event *ev, const char *what);
 
 /* A <list/> of a request, with at least one item. V_PASS, or V_ERROR and why. */
 enum verdict privacy_read_list(struct event *ev, struct xml *list, struct privacy_list **out);

@@ -51,7 +51,7 @@ static enum verdict read_jids(struct event *ev, struct xml *request, struct jids
 		n++;
 	*jids = (struct jids){ 0, malloc((n + 1u) * sizeof(*jids->at)) };
 	if (n > privacy_limits.items)
-		return event_error_text(ev, SE_POLICY_VIOLATION, "too many items at once");
+		return privacy_too_many(ev, "too many items at once");
 	if (!jids->at)
 		return event_error(ev, SE_RESOURCE_CONSTRAINT);
 	n = 0;
@@ -209,7 +209,7 @@ static enum verdict block(struct event *ev, const struct jids *jids)
 	if (!e.added && p && p->def)
 		v = told_only(ev, push);
 	else if (e.added && e.n > privacy_limits.items)
-		v = event_error_text(ev, SE_POLICY_VIOLATION, "too many JIDs are blocked");
+		v = privacy_too_many(ev, "too many JIDs are blocked");
 	else
 		v = commit(ev, &e, &(struct privacy_news){ .list = e.name, .blocking = buf_span(push) });
 	free(e.rules);

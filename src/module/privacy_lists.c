@@ -217,7 +217,7 @@ static enum verdict set_list(struct event *ev, struct xml *e)
 		return v;
 	if (p && p->n >= privacy_limits.lists && !privacy_find(p, name)) {
 		privacy_list_unref(&list);
-		return event_error_text(ev, SE_POLICY_VIOLATION, "too many privacy lists");
+		return privacy_too_many(ev, "too many privacy lists");
 	}
 	next = privacy_copy(ev->user);
 	if (!next) {

@@ -143,7 +143,7 @@ enum verdict privacy_read_list(struct event *ev, struct xml *list, struct privac
 	for (struct xml *e = xml_child(list, NULL, NULL); e; e = xml_next(e, NULL, NULL))
 		n++;
 	if (n > privacy_limits.items)
-		return event_error_text(ev, SE_POLICY_VIOLATION, "too many items in a privacy list");
+		return privacy_too_many(ev, "too many items in a privacy list");
 	rules = calloc(n, sizeof(*rules));
 	if (!rules)
 		return event_error(ev, SE_RESOURCE_CONSTRAINT);

@@ -7,6 +7,7 @@
 
 #include "module/roster.h"
 #include "shardsm/log.h"
+#include "shardsm/stats.h"
 
 #define NAME_MAX_BYTES 1023
 #define GROUPS_MAX 64 /* of one item */
@@ -27,7 +28,11 @@ static bool read_options(struct config *config, void *into)
 
 bool roster_full(const struct user *u)
 {
-	return set.max_items && user_roster(u)->n >= set.max_items;
+	bool full = set.max_items && user_roster(u)->n >= set.max_items;
+
+	if (full)
+		stat_inc(STAT_LIMIT_ROSTER);
+	return full;
 }
 
 bool roster_drops_requests(void)

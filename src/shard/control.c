@@ -6,6 +6,7 @@
  */
 #include "shard/shard.h"
 #include "shardsm/log.h"
+#include "shardsm/stats.h"
 
 /* How a request is answered: to where it came from, with its id and target, under the name that it used. sm p NULL: without. */
 static bool answer(struct shard *shard, const struct packet *p, struct span action, struct span sm, struct span from)
@@ -41,8 +42,26 @@ static bool answer(struct shard *shard, const struct packet *p, struct span acti
 	return false;
 }
 
+static const char *const actions[] = { "start", "end", "create", "delete" };
+
+static unsigned action_of(const struct packet *p)
+{
+	unsigned i = 0;
+
+	while (i < sizeof(actions) / sizeof(*actions) && !span_is(packet_slice(p, p->route.action), actions[i]))
+		i++;
+	return i;
+}
+
+void control_count(const struct packet *p)
+{
+	if (!p->route.error && !(p->route.flags & ROUTE_FAILED))
+		stat_inc(STAT_START + action_of(p));
+}
+
 void control_failed(struct shard *shard, struct packet *p)
 {
+	stat_inc(STAT_FAILED_START + action_of(p));
 	answer(shard, p, packet_slice(p, p->route.action),
 		p->route.flags & ROUTE_HAS_SM ? packet_slice(p, p->route.sm) : SPAN("none"), packet_slice(p, p->route.to));
 }
@@ -169,6 +188,10 @@ static void start(struct shard *shard, struct packet *p)
 
 	if (!can_be_for(shard, p, whole, "start session in"))
 		return;
+	if (atomic_load_explicit(&shard->server->draining, memory_order_relaxed)) {
+		control_failed(shard, p);
+		return;
+	}
 	u = user_for(shard, &p->to, PART_ALL, p);
 	if (!u)
 		return;
@@ -302,19 +325,14 @@ static void delete(struct shard *shard, struct packet *p)
 
 void control(struct shard *shard, struct packet *p)
 {
-	static const struct { const char *name; void (*fn)(struct shard *, struct packet *); } actions[] = {
-		{ "start", start }, { "end", end }, { "create", create }, { "delete", delete },
-	};
+	static void (*const fns[])(struct shard *, struct packet *) = { start, end, create, delete }; /* by action_of() */
 	struct span action = packet_slice(p, p->route.action);
+	unsigned i = action_of(p);
 
 	if (p->route.error || (p->route.flags & ROUTE_FAILED))
 		return; /* our own, come back: the c2s is gone, or knows better */
-	for (size_t i = 0; i < sizeof(actions) / sizeof(*actions); i++)
-		if (span_is(action, actions[i].name)) {
-			actions[i].fn(shard, p);
-			return;
-		}
-	if (span_is(action, "started") || span_is(action, "created") || span_is(action, "deleted"))
-		return;
-	control_failed(shard, p);
+	if (i < sizeof(fns) / sizeof(*fns))
+		fns[i](shard, p);
+	else if (!span_is(action, "started") && !span_is(action, "created") && !span_is(action, "deleted"))
+		control_failed(shard, p);
 }

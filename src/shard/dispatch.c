@@ -10,6 +10,7 @@
 
 #include "shard/shard.h"
 #include "shardsm/log.h"
+#include "shardsm/stats.h"
 
 #define NS_SESSION_IQ "urn:ietf:params:xml:ns:xmpp-session"
 
@@ -155,6 +156,7 @@ void reply_error(struct event *ev)
 
 	if (ev->type == ST_ERROR || (p->route.payload == PL_IQ && ev->type == ST_RESULT) || (p->flags & PACKET_BOUNCED))
 		return;
+	stat_inc(STAT_ERRORS + ev->condition);
 	buf_clear(b);
 	put_declarations(b, p);
 	uint32_t attrs = b->n;

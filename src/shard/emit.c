@@ -4,6 +4,7 @@
  */
 #include "shard/shard.h"
 #include "shardsm/log.h"
+#include "shardsm/stats.h"
 
 #define ESCAPED_MAX 6u /* the longest of & < > ' " as an entity */
 
@@ -233,6 +234,7 @@ void emit_to_session(struct shard *shard, struct session *s, const struct packet
 	sm_id_print(&s->id, at);
 	at = PUT(at + SM_ID_HEX, "'");
 	at = shared ? put(at, span_of(bytes->p + shard->shared.opening, bytes->n - shard->shared.opening)) : put_closing(at, p, tag);
+	stat_inc(STAT_OUT + p->route.payload);
 	sent(shard, s->peer->link, start, (size_t)(at - start));
 }
 
@@ -268,6 +270,7 @@ bool emit_to_link(struct shard *shard, struct outbox *ob, const struct packet *p
 	at = put_tail(at, p, tag);
 	if (!ob->accept)
 		at = PUT(at, "</route>");
+	stat_inc(STAT_OUT + p->route.payload);
 	sent(shard, ob, start, (size_t)(at - start));
 	return true;
 }

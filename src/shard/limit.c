@@ -9,6 +9,7 @@
 #include "shard/shard.h"
 #include "shardsm/clock.h"
 #include "shardsm/log.h"
+#include "shardsm/stats.h"
 
 #define NS_ROSTER "jabber:iq:roster"
 #define NS_VCARD "vcard-temp"
@@ -98,6 +99,7 @@ bool query_over_limit(struct event *ev)
 		return false;
 	log_notice("[" SPAN_FMT "] is being disconnected, too many database queries within %llu seconds", (int)u->view.bare_len, u->view.bare,
 		(unsigned long long)(limit.within_ms / 1000));
+	stat_inc(STAT_LIMIT_QUERIES);
 	throttle(shard, u->view.hash, now);
 	u->queries->n = 0;
 	event_error(ev, SE_RESOURCE_CONSTRAINT);
@@ -114,6 +116,7 @@ bool query_refused_from_others(struct event *ev)
 {
 	if (!limit.queries || !is_subscription(ev) || !count(&ev->user->others_queries, clock_mono_ms()))
 		return false;
+	stat_inc(STAT_LIMIT_QUERIES);
 	ev->condition = SE_RESOURCE_CONSTRAINT;
 	if (ev->type == ST_SUBSCRIBE)
 		reply_error(ev);

@@ -7,6 +7,7 @@
 #include "core/tsan.h"
 #include "shard/shard.h"
 #include "shardsm/log.h"
+#include "shardsm/stats.h"
 
 struct session *session_find(struct shard *shard, const struct sm_id *id)
 {
@@ -114,6 +115,7 @@ struct session *session_start(struct shard *shard, struct user *u, const struct 
 		s->peer_next->peer_at = &s->peer_next;
 	s->peer->sessions = s;
 	lifecycle(shard, s, CHAIN_SESS_START);
+	stat_inc(STAT_SESSIONS_STARTED);
 	log_notice("session started: jid=" SPAN_FMT, (int)s->jid_len, s->text);
 	return s;
 }
@@ -144,6 +146,7 @@ void session_end(struct shard *shard, struct session *s)
 	*s->peer_at = s->peer_next;
 	if (s->peer_next)
 		s->peer_next->peer_at = s->peer_at;
+	stat_inc(STAT_SESSIONS_ENDED);
 	log_notice("session ended: jid=" SPAN_FMT, (int)s->jid_len, s->text);
 	if (!u->sessions)
 		log_notice("user unloaded jid=" SPAN_FMT, (int)u->view.bare_len, u->view.bare);

@@ -10,8 +10,19 @@
 #include "shardsm/clock.h"
 #include "shardsm/log.h"
 #include "shardsm/standstill.h"
+#include "shardsm/stats.h"
 
 #define TABLE_FIRST 1024u /* buckets; cds_lfht grows and shrinks by itself */
+
+/* Once for each packet, however often it has to wait. */
+static void count_in(const struct packet *p)
+{
+	if (p->stage != STAGE_IN)
+		return;
+	stat_inc(STAT_IN + p->route.payload);
+	if (unlikely(p->route.payload == PL_SESSION || p->route.payload == PL_SESSIONS))
+		control_count(p);
+}
 
 static void on_batch(struct shard *shard, struct letter *l)
 {
@@ -25,8 +36,10 @@ static void on_batch(struct shard *shard, struct letter *l)
 		for (; p && n < BURST_MAX; p = batch_next(b, p))
 			ahead[n++] = p;
 		burst_prefetch(shard, ahead, n);
-		for (uint32_t i = 0; i < n; i++)
+		for (uint32_t i = 0; i < n; i++) {
+			count_in(ahead[i]);
 			dispatch(shard, ahead[i]);
+		}
 	}
 	batch_free(&b);
 }
@@ -153,6 +166,9 @@ static void on_letter(struct shard *shard, struct letter *l)
 	case LETTER_PEER_HERE:
 		on_peer(shard, l);
 		break;
+	case LETTER_ASK:
+		inspect(shard, l);
+		break;
 	case LETTER_HALT:
 		standstill_here(l);
 		break;
@@ -205,6 +221,7 @@ static void *shard_main(void *arg)
 	struct shard *shard = arg;
 
 	rcu_thread_start();
+	stats_thread_start();
 	xml_thread_init();
 	while (!shard->leaving) {
 		if (shard_turn(shard))

@@ -34,6 +34,7 @@ struct server {
 	struct mailbox **boxes;
 	int64_t started;
 	struct mailer *mailer; /* NULL: no module in use sends mail */
+	_Atomic bool draining;
 	bool everybody; /* the module active is in no chain: whoever c2s lets in has an account (anonymous logins) */
 	char os[64];
 };
@@ -134,6 +135,7 @@ enum stanza_type stanza_type_of(enum payload payload, struct span type);
 
 /* control.c */
 void control(struct shard *shard, struct packet *p);
+void control_count(const struct packet *p);
 void control_failed(struct shard *shard, struct packet *p);
 void control_leave(struct event *ev, enum verdict v); /* an account's modules have seen it go: its rows are deleted */
 void control_unknown_session(struct shard *shard, struct packet *p);
@@ -168,6 +170,9 @@ void sessions_peer_gone(struct shard *shard, struct span name, struct outbox *li
 void sessions_end_all(struct shard *shard);
 void peers_free(struct shard *shard); /* at the end */
 bool peer_is(const struct peer *peer, struct span name, const struct outbox *link);
+
+/* inspect.c */
+void inspect(struct shard *shard, struct letter *question);
 
 /* limit.c */
 extern const struct tunables query_limit;

@@ -7,6 +7,7 @@
 #include "core/tsan.h"
 #include "shard/shard.h"
 #include "shardsm/log.h"
+#include "shardsm/stats.h"
 
 static int match_user(struct cds_lfht_node *node, const void *key)
 {
@@ -68,6 +69,7 @@ static struct user *user_new(struct shard *shard, const struct jid *jid, uint64_
 	cds_lfht_node_init(&u->view.node);
 	tsan_release(&u->view);
 	cds_lfht_add(shard->users, hash, &u->view.node);
+	stat_inc(STAT_USERS_LOADED);
 	return u;
 }
 
@@ -99,6 +101,7 @@ static void user_retire(struct user *u)
 {
 	cds_lfht_del(u->owner->users, &u->view.node);
 	index_remove(&u->owner->own_users, u->view.hash, u);
+	stat_inc(STAT_USERS_UNLOADED);
 	user_forget(u);
 	free(u->queries);
 	free(u->others_queries);
@@ -148,6 +151,7 @@ void user_wait(struct user *u, struct packet *p)
 
 	if (!w || !(w->packet = packet_keep(p))) {
 		free(w);
+		stat_inc(STAT_LIMIT_USER_QUEUE);
 		reply_condition(u->owner, p, SE_RESOURCE_CONSTRAINT);
 		return;
 	}

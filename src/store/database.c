@@ -17,6 +17,7 @@
 
 #include "shardsm/clock.h"
 #include "shardsm/log.h"
+#include "shardsm/stats.h"
 #include "store/database.h"
 
 /* How often a transaction is tried that meets a lock, each time for busy_timeout_ms, before its requests are given up. */
@@ -113,6 +114,8 @@ void request_answer(struct store_req *req)
 	}
 	struct letter *letter = &req->letter;
 
+	stat_inc((req->writes ? STAT_STORE_WRITES : STAT_STORE_READS) + req->status);
+	stat_latency(clock_mono_us() - req->since_us);
 	mailbox_post(req->to, &letter);
 }
 
@@ -251,8 +254,11 @@ static enum engine_result transaction(struct lane *lane, struct store_req **reqs
 		for (unsigned i = 0; i < n; i++)
 			req_reset(reqs[i]);
 		result = lane->db->engine->write(lane->connection, reqs, n, culprit);
-		if (result == ENGINE_OK)
+		if (result == ENGINE_OK) {
+			stat_inc(STAT_STORE_COMMITS);
+			stat_add(STAT_STORE_COMMITTED, n);
 			return result;
+		}
 		snprintf(lane->error, sizeof(lane->error), "%s", engine_error(lane));
 		if (result == ENGINE_UNKNOWN) {
 			result = settle(lane);
@@ -412,6 +418,7 @@ static void *lane_main(void *arg)
 	struct lane *lane = arg;
 	bool writer = lane == &lane->db->lanes[0];
 
+	stats_thread_start();
 	do
 		mailbox_wait(&lane->mailbox, -1);
 	while (lane_turn(lane, writer));

@@ -64,6 +64,7 @@ struct store_req {
 	const char *error;           /* NULL: none */
 	struct mailbox *to;
 	uint64_t token;
+	uint64_t since_us;           /* when it was submitted */
 	size_t queued_bytes;         /* what it counts for in its queue */
 	struct store_tag tag;
 

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "shardsm/clock.h"
 #include "shardsm/log.h"
+#include "shardsm/stats.h"
 #include "store/database.h"
 
 struct store {
@@ -101,6 +103,8 @@ void store_submit(struct store *store, struct store_req **reqp, struct mailbox *
 	*reqp = NULL;
 	req->to = to;
 	req->token = token;
+	req->since_us = clock_mono_us();
+	stat_inc(STAT_STORE_SUBMITTED);
 	if (req->error) {
 		req->status = STORE_FAILED;
 		request_answer(req);

@@ -122,7 +122,7 @@ static enum route_result too_long(struct route_scanner *s, const char *p, size_t
 	if (v == GATE_OK)
 		return frame_bad(s, "not-well-formed", "tags that do not match");
 	s->condition = "policy-violation";
-	s->error = "a frame is too long";
+	s->error = ROUTE_TOO_LONG;
 	route->element = EL_REFUSED;
 	route->len = (uint32_t)n;
 	*used += n;

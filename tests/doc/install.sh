@@ -25,12 +25,12 @@ man=$(value mandir)
 doc=$(value docdir)
 ${MAKE:-make} install DESTDIR="$dir/root" >"$dir/out" 2>&1
 good "make install: $(tail -n 5 "$dir/out")" $?
-for file in "$bin/shardsm" "$bin/shardsm-bench" "$bin/shardsm-bench-report" "$man/man8/shardsm.8" "$man/man5/shardsm.xml.5" "$man/man1/shardsm-bench.1" \
+for file in "$bin/shardsm" "$bin/shardsm-bench" "$bin/shardsm-bench-report" "$man/man8/shardsm.8" "$man/man5/shardsm.xml.5" "$bin/shardsm-ctl" "$man/man1/shardsm-ctl.1" "$man/man1/shardsm-bench.1" \
 	"$doc/examples/sm.xml" "$doc/examples/shardsm.service"; do
 	[ -s "$dir/root$file" ]
 	good "not installed: $file" $?
 done
-[ "$(find "$dir/root" -type f | wc -l)" -eq 8 ]
+[ "$(find "$dir/root" -type f | wc -l)" -eq 10 ]
 good "installed besides: $(find "$dir/root" -type f)" $?
 grep -q "^ExecStart=$bin/shardsm -c " "$dir/root$doc/examples/shardsm.service"
 good "the unit does not start $bin/shardsm" $?
