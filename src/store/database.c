@@ -472,6 +472,7 @@ static const size_t texts[] = {
 	offsetof(struct store_settings, host), offsetof(struct store_settings, port),
 	offsetof(struct store_settings, user), offsetof(struct store_settings, pass),
 	offsetof(struct store_settings, conninfo), offsetof(struct store_settings, schema),
+	offsetof(struct store_settings, ssl_ca), offsetof(struct store_settings, ssl_cert), offsetof(struct store_settings, ssl_key),
 };
 #define NTEXTS (sizeof(texts) / sizeof(texts[0]))
 

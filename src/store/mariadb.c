@@ -12,10 +12,6 @@
 /* Prepared statements kept by a connection: see sqlite.c. */
 #define STATEMENTS_MAX 256
 #define STATEMENT_SLOTS (2 * STATEMENTS_MAX)
-#define CONNECT_SECONDS 5
-/* A statement may take so long; a server that says nothing for longer than that is gone. */
-#define STATEMENT_SECONDS 10
-#define SILENCE_SECONDS 20
 /* Each read sorts its few rows, and the server takes a sort buffer of its full size for it. */
 #define SORT_BYTES 65536
 
@@ -43,11 +39,12 @@ static const struct { unsigned number; enum engine_result result; } errors[] = {
 	{ 1969, ENGINE_BUSY }, { 3024, ENGINE_BUSY }, { 1317, ENGINE_BUSY }, /* took too long, was interrupted */
 	{ 1021, ENGINE_FULL }, { 1114, ENGINE_FULL }, /* disk, table */
 	{ 1037, ENGINE_FULL }, { 1038, ENGINE_FULL }, { 1041, ENGINE_FULL }, /* memory */
-	{ 1290, ENGINE_FULL }, { 1836, ENGINE_FULL }, /* takes no writes: a replica */
+	{ 1290, ENGINE_FULL }, { 1792, ENGINE_FULL }, { 1836, ENGINE_FULL }, /* takes no writes: a replica */
 	{ 2002, ENGINE_LOST }, { 2003, ENGINE_LOST }, { 2006, ENGINE_LOST }, { 2013, ENGINE_LOST }, { 2055, ENGINE_LOST },
 	{ 2014, ENGINE_LOST }, /* answers out of step */
 	{ 1053, ENGINE_LOST }, { 1927, ENGINE_LOST }, { 4031, ENGINE_LOST }, /* shutting down, killed, idle for too long */
 	{ 1158, ENGINE_LOST }, { 1159, ENGINE_LOST }, { 1160, ENGINE_LOST }, { 1161, ENGINE_LOST }, /* network */
+	{ 1046, ENGINE_LOST }, /* its database was dropped: a new connection has the new one */
 	{ 1243, ENGINE_LOST }, { 1615, ENGINE_LOST }, /* our prepared statements are not there: a new connection makes them anew */
 };
 
@@ -414,7 +411,7 @@ static enum engine_outcome maria_outcome(void *connection)
 static bool dial(struct connection *c)
 {
 	const struct store_settings *s = c->settings;
-	unsigned connect = CONNECT_SECONDS, silence = SILENCE_SECONDS + (unsigned)s->busy_timeout_ms / 1000;
+	unsigned connect = settings_connect_s(s), silence = settings_silence_ms(s) / 1000;
 	bool local = s->host && s->host[0] == '/';
 
 	c->db = mysql_init(NULL);
@@ -424,6 +421,13 @@ static bool dial(struct connection *c)
 	mysql_options(c->db, MYSQL_OPT_CONNECT_TIMEOUT, &connect);
 	mysql_options(c->db, MYSQL_OPT_READ_TIMEOUT, &silence);
 	mysql_options(c->db, MYSQL_OPT_WRITE_TIMEOUT, &silence);
+	if (s->ssl_ca) {
+		my_bool yes = 1;
+
+		mysql_ssl_set(c->db, s->ssl_key, s->ssl_cert, s->ssl_ca, NULL, NULL);
+		mysql_options(c->db, MYSQL_OPT_SSL_ENFORCE, &yes);
+		mysql_options(c->db, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &yes);
+	}
 	/* A merge asks how many rows were found, not how many became different. */
 	return mysql_real_connect(c->db, local ? NULL : s->host, s->user, s->pass, s->dbname,
 		s->port ? (unsigned)strtoul(s->port, NULL, 10) : 0, local ? s->host : NULL, CLIENT_FOUND_ROWS);
@@ -449,7 +453,7 @@ static enum engine_result greet(struct connection *c)
 		return result;
 	/* MariaDB's alone; MySQL has no such limit for writes. */
 	buf_clear(&c->sql);
-	buf_fmt(&c->sql, "SET SESSION max_statement_time = %d", STATEMENT_SECONDS);
+	buf_fmt(&c->sql, "SET SESSION max_statement_time = %u", settings_statement_s(c->settings));
 	buf_put(&c->sql, span_of("", 1));
 	result = c->sql.failed ? failed(c, "", 0, "no memory") : exec(c, c->sql.p);
 	return result == ENGINE_FAILED && mysql_errno(c->db) == 1193 ? ENGINE_OK : result;

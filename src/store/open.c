@@ -173,6 +173,15 @@ static void read_sqlite(struct config *config, struct store_settings *s)
 			"</sqlite></storage>)");
 }
 
+/* What a site may want otherwise of a database server's connections. */
+static void read_timeouts(struct config *config, struct store_settings *s, const char *connect, const char *statement, const char *reach)
+{
+	s->busy_timeout_ms = BUSY_TIMEOUT_MS;
+	s->connect_timeout_s = (unsigned)config_int(config, connect, STORE_CONNECT_S, 2, 60);
+	s->statement_timeout_s = (unsigned)config_int(config, statement, STORE_STATEMENT_S, 1, 600);
+	s->reach_ms = 1000 * (int)config_int(config, reach, STORE_REACH_MS / 1000, 1, 600);
+}
+
 static void read_pgsql(struct config *config, struct store_settings *s)
 {
 	s->conninfo = read_text(config, "storage.pgsql.conninfo");
@@ -183,7 +192,7 @@ static void read_pgsql(struct config *config, struct store_settings *s)
 	s->pass = read_text(config, "storage.pgsql.pass");
 	s->schema = read_text(config, "storage.pgsql.schema");
 	s->prefix = read_text(config, "storage.pgsql.prefix");
-	s->busy_timeout_ms = BUSY_TIMEOUT_MS;
+	read_timeouts(config, s, "storage.pgsql.connect-timeout", "storage.pgsql.statement-timeout", "storage.pgsql.reach-timeout");
 	if (!s->conninfo && !s->dbname)
 		config_bad(config, NULL, "no database (add <storage><pgsql><conninfo>dbname=jabberd2 user=jabberd2 password=...</conninfo>"
 			"</pgsql></storage>)");
@@ -198,7 +207,13 @@ static void read_mysql(struct config *config, struct store_settings *s)
 	s->user = read_text(config, "storage.mysql.user");
 	s->pass = read_text(config, "storage.mysql.pass");
 	s->prefix = read_text(config, "storage.mysql.prefix");
-	s->busy_timeout_ms = BUSY_TIMEOUT_MS;
+	s->ssl_ca = read_text(config, "storage.mysql.ssl-ca");
+	s->ssl_cert = read_text(config, "storage.mysql.ssl-cert");
+	s->ssl_key = read_text(config, "storage.mysql.ssl-key");
+	read_timeouts(config, s, "storage.mysql.connect-timeout", "storage.mysql.statement-timeout", "storage.mysql.reach-timeout");
+	if (!s->ssl_cert != !s->ssl_key || (s->ssl_cert && !s->ssl_ca))
+		config_bad(config, NULL, "<ssl-cert> and <ssl-key> of <storage><mysql> are for each other and for <ssl-ca> (wanted: ssl-ca "
+			"alone, or all three)");
 	if (!s->dbname || !s->user)
 		config_bad(config, NULL, "no database (add <dbname>jabberd2</dbname>, <user> and <pass> to <storage><mysql>)");
 	config_int(config, "storage.mysql.port", 0, 1, 65535);
@@ -218,7 +233,8 @@ static void read_settings(struct config *config, const struct engine *engine, st
 
 static void free_settings(struct store_settings *s)
 {
-	const char *texts[] = { s->dbname, s->sql, s->prefix, s->host, s->port, s->user, s->pass, s->conninfo, s->schema };
+	const char *texts[] = { s->dbname, s->sql, s->prefix, s->host, s->port, s->user, s->pass, s->conninfo, s->schema,
+		s->ssl_ca, s->ssl_cert, s->ssl_key };
 
 	for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		free((char *)texts[i]);

@@ -21,9 +21,6 @@
 /* Sent ahead before the answers are read: what libpq and the server's socket hold meanwhile. */
 #define AHEAD_STATEMENTS 512
 #define AHEAD_BYTES (1u << 20)
-/* A statement may take so long; a server that says nothing for longer than that is gone. */
-#define STATEMENT_MS 10000
-#define SILENCE_MS 20000
 
 enum slot_state { SLOT_FREE, SLOT_SENT, SLOT_READY, SLOT_FAILED /* to be prepared again */ };
 
@@ -119,7 +116,7 @@ static bool wait_for_server(struct connection *c, bool more_to_send)
 	int n;
 
 	do
-		n = poll(&p, 1, SILENCE_MS + c->settings->busy_timeout_ms);
+		n = poll(&p, 1, (int)settings_silence_ms(c->settings));
 	while (n < 0 && errno == EINTR);
 	if (n == 0)
 		lost(c, "the server does not answer");
@@ -477,10 +474,13 @@ static void debug_notice(void *arg, const char *message)
 static PGconn *dial(const struct store_settings *s)
 {
 	const char *names[20], *values[20];
+	char connect[12];
 	unsigned n = 0;
+
+	snprintf(connect, sizeof(connect), "%u", settings_connect_s(s));
 	const struct { const char *name, *value; } all[] = {
 		{ "fallback_application_name", "shardsm" },
-		{ "connect_timeout", "5" },
+		{ "connect_timeout", connect },
 		{ "keepalives_idle", "30" }, { "keepalives_interval", "10" }, { "keepalives_count", "3" },
 		{ "tcp_user_timeout", "30000" },
 		{ "dbname", s->conninfo ? s->conninfo : s->dbname },
@@ -507,7 +507,8 @@ static bool greet(struct connection *c)
 	const char *schema = c->settings->schema;
 
 	buf_clear(&c->sql);
-	buf_fmt(&c->sql, "SET client_min_messages = warning; SET statement_timeout = %d; SET lock_timeout = %d;", STATEMENT_MS,
+	buf_fmt(&c->sql, "SET client_min_messages = warning; SET statement_timeout = %u; SET lock_timeout = %d;",
+		1000 * settings_statement_s(c->settings),
 		c->settings->busy_timeout_ms > 0 ? c->settings->busy_timeout_ms : 1);
 	if (schema) {
 		char *quoted = PQescapeIdentifier(c->pq, schema, strlen(schema));
@@ -517,11 +518,18 @@ static bool greet(struct connection *c)
 		PQfreemem(quoted);
 	}
 	buf_put(&c->sql, span_of("", 1));
-	PGresult *r = c->sql.failed ? NULL : PQexec(c->pq, c->sql.p);
-	bool ok = PQresultStatus(r) == PGRES_COMMAND_OK;
+	/* Never waiting without an end: the server may stop answering right here. */
+	bool ok = !c->sql.failed && PQsetnonblocking(c->pq, 1) == 0 && PQsendQuery(c->pq, c->sql.p);
+	PGresult *r;
 
-	PQclear(r);
-	return ok && PQsetnonblocking(c->pq, 1) == 0 && PQenterPipelineMode(c->pq) && PQstatus(c->pq) == CONNECTION_OK;
+	c->lost = false;
+	while ((r = next_result(c))) {
+		ok = ok && PQresultStatus(r) == PGRES_COMMAND_OK;
+		PQclear(r);
+	}
+	ok = ok && !c->lost && PQenterPipelineMode(c->pq) && PQstatus(c->pq) == CONNECTION_OK;
+	c->lost = !ok;
+	return ok;
 }
 
 /* A fresh connection in place of the old one. False: c->error says why. */
@@ -536,8 +544,11 @@ static bool connect_anew(struct connection *c)
 		return false;
 	}
 	PQsetNoticeProcessor(c->pq, debug_notice, NULL);
+	c->result = ENGINE_OK;
+	c->error[0] = '\0';
 	if (PQstatus(c->pq) != CONNECTION_OK || !greet(c)) {
-		set_error(c, "", PQerrorMessage(c->pq));
+		if (!c->error[0])
+			set_error(c, "", PQerrorMessage(c->pq));
 		return false;
 	}
 	c->lost = false;

@@ -19,6 +19,10 @@
  * until the database is back. */
 #define STORE_REACH_MS 20000
 
+/* One try to connect, and one statement. A server that says nothing for twice the latter is gone. */
+#define STORE_CONNECT_S 5u
+#define STORE_STATEMENT_S 10u
+
 struct store_settings {
 	const char *driver;    /* an engine's name */
 	const char *dbname;
@@ -27,12 +31,30 @@ struct store_settings {
 	const char *host, *port, *user, *pass; /* database servers; NULL: the library's default */
 	const char *conninfo;  /* pgsql: stands instead of dbname, host, port, user and pass; NULL: none */
 	const char *schema;    /* pgsql: NULL: the server's default */
+	const char *ssl_ca, *ssl_cert, *ssl_key; /* mysql: files; ssl_ca: the server must prove itself by it; NULL: none */
+	unsigned connect_timeout_s, statement_timeout_s; /* database servers; 0: the defaults below */
 	int busy_timeout_ms;   /* how long to wait for a lock that another process holds */
 	int reach_ms;          /* how long to wait for a lost connection; 0: STORE_REACH_MS */
 	unsigned threads;      /* at least so many */
 	uint32_t tables;       /* bit per enum store_table: what is kept there; 0: everything */
 };
 _Static_assert(T_COUNT <= 32, "a bit per table");
+
+static inline unsigned settings_connect_s(const struct store_settings *s)
+{
+	return s->connect_timeout_s ? s->connect_timeout_s : STORE_CONNECT_S;
+}
+
+static inline unsigned settings_statement_s(const struct store_settings *s)
+{
+	return s->statement_timeout_s ? s->statement_timeout_s : STORE_STATEMENT_S;
+}
+
+/* How long a connection may say nothing while an answer is due: a statement that waits for a lock takes both timeouts. */
+static inline unsigned settings_silence_ms(const struct store_settings *s)
+{
+	return 2000 * settings_statement_s(s) + (unsigned)s->busy_timeout_ms;
+}
 
 static inline bool settings_serve(const struct store_settings *s, unsigned table)
 {

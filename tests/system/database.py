@@ -5,6 +5,7 @@ Owns: database servers and their data directories, from their start to close().
 import glob
 import os
 import pwd
+import select
 import shutil
 import signal
 import sqlite3
@@ -49,6 +50,16 @@ class Sqlite:
         return other
 
 
+def wait_gone(pid):
+    """Waits for a process that need not be a child of ours."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    select.select([fd], [], [], 30)
+    os.close(fd)
+
+
 class DatabaseServer:
     """A server of our own on loopback; where we are root it runs as nobody. options: more of its command line."""
 
@@ -84,18 +95,25 @@ class DatabaseServer:
         return done.stdout
 
     def start(self):
-        seen = 0
         self.process = self.world.run(self.KIND, self.command())
-        self.process.wait_line('ready (to accept|for) connections', seen, 60)
+        self.process.wait_line('ready (to accept|for) connections', 0, 60)
 
     def stop(self, sig=signal.SIGTERM):
         """Ends it, or kills it; its children have ended too."""
+        family = self.family()
         self.process.stop(sig, 60)
         self.world.processes.remove(self.process)
-        self.gone()
+        for child in family[1:]:
+            wait_gone(child)
 
-    def gone(self):
-        pass
+    def family(self):
+        """The ids of the process and its children."""
+        with open('/proc/%d/task/%d/children' % (self.process.pid, self.process.pid)) as f:
+            return [self.process.pid] + [int(n) for n in f.read().split()]
+
+    def signal_all(self, sig):
+        for pid in self.family():
+            os.kill(pid, sig)
 
     def new(self):
         """An empty database."""
@@ -128,23 +146,26 @@ class PostgresqlServer(DatabaseServer):
         return found[-1]
 
     def make(self):
-        self.run('initdb', '-D', self.data, '-A', 'trust', '-U', USER, '-E', 'UTF8', '--locale=C', '-N')
+        self.run('initdb', '-D', self.data, '-A', 'trust', '-U', 'postgres', '-E', 'UTF8', '--locale=C', '-N')
+        with open(os.path.join(self.data, 'pg_hba.conf'), 'r+') as f:
+            rest = f.read()
+            f.seek(0)
+            f.write('host all %s 127.0.0.1/32 scram-sha-256\n%s' % (USER, rest))
 
     def command(self):
         return self.as_user('postgres', '-D', self.data, '-p', str(self.port), '-c', 'listen_addresses=127.0.0.1', '-c', 'fsync=off',
                             '-c', 'unix_socket_directories=', *self.options)
 
     def add_user(self):
-        pass   # made by initdb
+        self.root("CREATE ROLE %s LOGIN CREATEDB PASSWORD '%s';" % (USER, PASSWORD))
+
+    def root(self, text):
+        """As its administrator."""
+        return self.run('psql', '-h', '127.0.0.1', '-p', str(self.port), '-U', 'postgres', '-X', '-q', '-A', '-t', '-v',
+                        'ON_ERROR_STOP=1', input=text)
 
     def stop(self, sig=signal.SIGINT):   # SIGTERM waits for the clients to leave
         super().stop(sig)
-
-    def gone(self):
-        """After a kill -9 its children see that it is gone and end; a new one does not start before."""
-        pid = os.path.join(self.data, 'postmaster.pid')
-        if os.path.exists(pid):
-            os.remove(pid)
 
 
 class MariadbServer(DatabaseServer):
@@ -165,10 +186,10 @@ class MariadbServer(DatabaseServer):
                             '--skip-name-resolve', *self.options)
 
     def add_user(self):
-        self.root("CREATE USER '%s'@'%%' IDENTIFIED BY '%s'; GRANT ALL ON *.* TO '%s'@'%%' WITH GRANT OPTION;" % (USER, PASSWORD, USER))
+        self.root("CREATE USER '%s'@'%%' IDENTIFIED BY '%s'; GRANT ALL ON `sm%%`.* TO '%s'@'%%';" % (USER, PASSWORD, USER))
 
     def root(self, text):
-        self.run('mariadb', '--no-defaults', '--socket=' + os.path.join(self.path, 'socket'), '-u', 'root', input=text)
+        return self.run('mariadb', '--no-defaults', '-N', '--socket=' + os.path.join(self.path, 'socket'), '-u', 'root', input=text)
 
 
 SERVERS = {s.KIND: s for s in (PostgresqlServer, MariadbServer)}

@@ -31,6 +31,18 @@ def tables(text):
     return [n for n in names if n != 'authreg']
 
 
+class Session:
+    def __init__(self, command, text):
+        self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(os.environ, PGPASSWORD=PASSWORD))
+        self.child.stdin.write(text)
+        self.child.stdin.flush()
+        while self.child.stdout.readline().strip() not in ('ready', ''):
+            pass
+
+    def close(self):
+        self.child.communicate()
+
+
 class Database:
     """One database of a server. Subclasses say how it is spoken to."""
 
@@ -39,10 +51,15 @@ class Database:
 
     def ask(self, text, database=None):
         """What the server's own client prints."""
-        done = subprocess.run(self.client(database or self.name), input=text, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(self.client(database or self.name), input=text, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              env=dict(os.environ, PGPASSWORD=PASSWORD))
         if done.returncode:
             raise AssertionError('%s: %s' % (self.name, done.stderr))
         return done.stdout
+
+    def session(self, text):
+        """A client that ran the text and stays until close()."""
+        return Session(self.client(self.name), text + "\nSELECT 'ready';\n")
 
     def part(self, extra=''):
         return ('<{0}><host>127.0.0.1</host><port>{1}</port><dbname>{2}</dbname>{3}<user>{4}</user><pass>{5}</pass>'
@@ -97,7 +114,7 @@ class Mariadb(Database):
     DRIVER, MORE, ADMINISTRATION = 'mysql', '', 'information_schema'
 
     def client(self, database):
-        return ['mariadb', '--no-defaults', '-h', '127.0.0.1', '-P', str(self.port), '-u', USER, '-p' + PASSWORD, '-N', '-B', '-r',
+        return ['mariadb', '--no-defaults', '-h', '127.0.0.1', '-P', str(self.port), '-u', USER, '-p' + PASSWORD, '-N', '-B', '-r', '-n',
                 '--default-character-set=utf8mb4', *([database] if database else [])]
 
     def add_stock_tables(self):
@@ -112,11 +129,12 @@ class Mariadb(Database):
             for line in self.ask('SELECT json_object(%s) FROM `%s` ORDER BY `object-sequence`' % (asked, table)).splitlines():
                 yield table, json.loads(line)
 
+    def dump(self):
+        return subprocess.run(['mariadb-dump', *self.client(None)[1:6], '-u', USER, '-p' + PASSWORD, self.name], check=True,
+                              stdout=subprocess.PIPE, text=True).stdout
+
     def copy_to(self, other):
-        other.create()
-        dump = subprocess.run(['mariadb-dump', *self.client(None)[1:6], '-u', USER, '-p' + PASSWORD, self.name], check=True,
-                              stdout=subprocess.PIPE, text=True)
-        other.ask(dump.stdout)
+        other.create().ask(self.dump())
 
 
 KINDS = {'postgresql': Postgresql, 'mariadb': Mariadb}
