@@ -266,16 +266,25 @@ class Site:
         self.hub.until(lambda: any(n.get('id') == 'p%d' % self.count for n in self.carol.queue), 'a pong while the database is away')
 
     def recover(self):
-        """Writes are taken again: tried as clients do, who were told to wait."""
+        """Writes are taken again, and reads answered: tried as clients do, who were told to wait."""
         deadline = time.monotonic() + PATIENCE
         while True:
             before = len(self.stored)
             self.burst(1)
             self.settle()
-            if len(self.stored) > before:
+            if len(self.stored) > before and self.reads():
                 return
             assert time.monotonic() < deadline, 'nothing is stored any more; shardsm says\n' + self.process.tail()
             self.hub.pump(0.2)   # a client that was told to wait does
+
+    def reads(self):
+        """So many at once that every connection has some: each finds its server again by itself."""
+        for i in range(BURST):
+            self.alice.send("<iq type='get' id='read%d'><vCard xmlns='vcard-temp'/></iq>" % i)
+        self.hub.until(lambda: len(self.alice.queue) == BURST, 'answers to reads', PATIENCE)
+        kinds = {n.get('type') for n in self.alice.queue}
+        self.take()
+        return kinds == {'result'}
 
     def check(self):
         assert not self.wrong, '%d errors are not of type wait: %s' % (len(self.wrong), self.wrong[0])
@@ -293,6 +302,7 @@ class Site:
         assert not lost and not twice, '%d of %d acknowledged items lost: %s; twice: %s' % (len(lost), len(self.stored), lost[:3], twice[:3])
         self.alice.send("<iq type='get' id='card'><vCard xmlns='vcard-temp'/></iq>")
         answer = self.alice.next('the vCard')
+        assert answer.get('id') == 'card' and answer.get('type') == 'result', 'the vCard: %s' % answer
         name = int(answer.elements()[0].elements()[0].text())
         assert self.vcard <= name <= self.vcards, 'vCard %d of %d to %d' % (name, self.vcard, self.vcards)
 
