@@ -59,6 +59,7 @@ class Faults:
         self.hub = Hub()
         self.count = {}
         self.later = []   # (time, function)
+        self.locked = False
         self.kinds = (self.flood, self.babble, self.silence, self.die, self.freeze, self.lock, self.stop, self.reload, self.big)
         c2s = self.c2s('people')
         for number in range(PEOPLE):
@@ -144,12 +145,16 @@ class Faults:
 
     def lock(self, now):
         """Another program writes into the database, and takes its time."""
+        if self.locked:
+            return   # it would wait for itself
+        self.locked = True
         db = sqlite3.connect(self.server.world.db, timeout=30, isolation_level=None)
         db.execute('BEGIN IMMEDIATE')
 
         def unlock():
             db.execute('ROLLBACK')
             db.close()
+            self.locked = False
         self.later.append((now + 1, unlock))
 
     def stop(self, _):
