@@ -1,6 +1,6 @@
 #!/bin/sh
 # fuzz.sh - builds fuzz targets with clang and runs each for some seconds; what is found stays beside the corpus that it grew in.
-# Usage: fuzz.sh SECONDS TARGET... with srcdir, CPPFLAGS and LIBS in the environment, as make fuzz does. FUZZ_DIR: where to (./fuzz).
+# Usage: fuzz.sh SECONDS TARGET... with srcdir, CPPFLAGS, LIBS and WORLD_LDFLAGS in the environment, as make fuzz does. FUZZ_DIR: where to (./fuzz).
 # FUZZ_MERGE=1: writes what adds coverage back to tests/fuzz/corpus, and runs nothing.
 seconds=$1
 shift
@@ -29,7 +29,7 @@ sources() { # TARGET
 	esac
 	case $1 in
 	dispatch | rows) find "$root/src" -mindepth 2 -name '*.c' ! -path '*/src/store/*' && echo "$root/src/store/request.c $root/src/store/schema.c" ;;
-	link) echo "$root"/src/core/*.c "$root"/src/xmpp/*.c "$root"/src/io/*.c ;;
+	jid | route) echo "$root"/src/xmpp/*.c ;;
 	*) echo "$root"/src/core/*.c "$root"/src/xmpp/*.c ;;
 	esac
 }
@@ -37,11 +37,16 @@ sources() { # TARGET
 failed=0
 for target; do
 	echo "fuzz: $target"
+	wrap= mask=
+	case $target in
+	config) mask=-close_fd_mask=2 ;; # what is wrong with a file is said on stderr
+	dispatch | rows) wrap=$WORLD_LDFLAGS ;;
+	esac
 	# A pointer to a member of NULL is how liburcu's walks end.
-	# shellcheck disable=SC2046,SC2086
-	$clang -g -O1 -std=gnu11 -pthread -DSHARDSM_DEVELOPER -DRCU_DEBUG $CPPFLAGS ${COVERAGE:-} -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize=pointer-overflow -fno-sanitize-recover=undefined "$root/tests/fuzz/fuzz_$target.c" $(sources "$target") \
-		$(printf '%s' "$LIBS" | sed 's/-ljemalloc//; s/-ldl//') -o "$dir/$target" || exit 1
+	# The flags are quoted for a shell. What the sources share is compiled anew for each target: it takes half a minute.
+	eval "$clang -g -O1 -std=gnu11 -pthread -DSHARDSM_DEVELOPER -DRCU_DEBUG $CPPFLAGS ${COVERAGE:-} -fsanitize=fuzzer,address,undefined" \
+		"-fno-sanitize=pointer-overflow -fno-sanitize-recover=undefined $root/tests/fuzz/fuzz_$target.c" $(sources "$target") \
+		"$(printf '%s' "$LIBS" | sed 's/-ljemalloc//') $wrap" -o "$dir/$target" || exit 1
 	corpus=$root/tests/fuzz/corpus/$target
 	mkdir -p "$dir/corpus-$target"
 	if [ -n "$FUZZ_MERGE" ]; then
@@ -50,8 +55,9 @@ for target; do
 		[ "$failed" -ne 0 ] || cp "$dir/merged"/* "$corpus"/
 		continue
 	fi
+	# shellcheck disable=SC2086
 	srcdir=$root nice -n 19 "$dir/$target" -dict="$root/tests/fuzz/xmpp.dict" -max_len=4000 -timeout=30 -rss_limit_mb=3000 \
-		-artifact_prefix="$dir/$target-" -max_total_time="$seconds" "$dir/corpus-$target" "$corpus" >"$dir/$target.log" 2>&1 || {
+		-artifact_prefix="$dir/$target-" -max_total_time="$seconds" $mask "$dir/corpus-$target" "$corpus" >"$dir/$target.log" 2>&1 || {
 		tail -n 30 "$dir/$target.log"
 		failed=1
 	}
