@@ -194,6 +194,8 @@ static void on_letter(struct shard *shard, struct letter *l)
 void shard_post_out(struct shard *shard)
 {
 	rows_flush(shard);
+	/* Its own first: what another shard answers to what it is sent now comes behind it. */
+	dispatch_tray_post_one(&shard->tray, shard->index);
 	dispatch_tray_post(&shard->tray);
 	out_flush(shard->out);
 }
