@@ -1,6 +1,6 @@
 #!/bin/sh
 # fuzz.sh - builds fuzz targets with clang and runs each for some seconds; what is found stays beside the corpus that it grew in.
-# Usage: fuzz.sh SECONDS TARGET... with srcdir, CPPFLAGS, LIBS and WORLD_LDFLAGS in the environment, as make fuzz does. FUZZ_DIR: where to (./fuzz).
+# Usage: fuzz.sh SECONDS TARGET... with srcdir, CPPFLAGS, LIBS and WORLD_WRAP in the environment, as make fuzz does. FUZZ_DIR: where to (./fuzz).
 # FUZZ_MERGE=1: writes what adds coverage back to tests/fuzz/corpus, and runs nothing.
 seconds=$1
 shift
@@ -40,7 +40,7 @@ for target; do
 	wrap= mask=
 	case $target in
 	config) mask=-close_fd_mask=2 ;; # what is wrong with a file is said on stderr
-	dispatch | rows) wrap=$WORLD_LDFLAGS ;;
+	dispatch | rows) wrap=$WORLD_WRAP ;;
 	esac
 	# A pointer to a member of NULL is how liburcu's walks end.
 	# The flags are quoted for a shell. What the sources share is compiled anew for each target: it takes half a minute.
