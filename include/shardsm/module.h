@@ -199,6 +199,8 @@ bool mail_send(struct shard *shard, struct mail **mail, void (*failed)(struct sh
 
 /* --- presence, shared by the modules presence, roster and session ------------------------------------------------------ */
 
+/* pkt-user: may the sender not see the addressee's presence? Then it is answered as if the account did not exist: RFC 6121 section 8.5.1. */
+bool from_stranger(const struct event *ev);
 void presence_send_all(struct user *u, const struct jid *to);         /* each available session's, to a contact */
 void presence_send_unavailable_all(struct user *u, const struct jid *to);
 void presence_send(struct session *s, const struct jid *to, bool stamped);

@@ -148,7 +148,7 @@ static enum verdict on_disco(struct event *ev)
 	struct xml *query;
 	enum verdict v;
 
-	if (ev->chain == CHAIN_PKT_USER && !roster_lets_see(ev->user, &ev->packet->from))
+	if (from_stranger(ev))
 		return event_error(ev, SE_SERVICE_UNAVAILABLE);
 	v = event_query(ev, info ? NS_INFO : NS_ITEMS, "query", &query);
 	if (v != V_PASS)

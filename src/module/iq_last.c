@@ -31,14 +31,15 @@ static enum verdict on_last(struct event *ev)
 {
 	struct store_req *req;
 	struct xml *query;
-	enum verdict v = event_query(ev, NS_LAST, "query", &query);
+	enum verdict v;
 
+	if (from_stranger(ev)) /* not the forbidden of XEP-0012 section 3: it would tell that there is somebody */
+		return event_error(ev, SE_SERVICE_UNAVAILABLE);
+	v = event_query(ev, NS_LAST, "query", &query);
 	if (v != V_PASS)
 		return v;
 	if (ev->chain == CHAIN_PKT_SM)
 		return reply_seconds(ev, clock_wall() - server_started(ev->shard));
-	if (!roster_lets_see(ev->user, &ev->packet->from))
-		return event_error(ev, SE_FORBIDDEN);
 	if (user_top(ev->user))
 		return reply_seconds(ev, 0);
 	req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));

@@ -66,8 +66,8 @@ static enum verdict on_rows(struct event *ev, struct store_req *answer)
 	if (store_status(answer) != STORE_OK)
 		return event_store_error(ev, answer, "a vCard could not be read");
 	if (!store_rows(answer, 0)) {
-		if (ev->chain != CHAIN_IN_SESS)
-			return event_error(ev, SE_ITEM_NOT_FOUND); /* P23: XEP-0054 section 3.3 */
+		if (ev->chain != CHAIN_IN_SESS) /* section 3.3: as an account that does not exist */
+			return event_error(ev, ev->chain == CHAIN_PKT_USER ? SE_SERVICE_UNAVAILABLE : SE_ITEM_NOT_FOUND);
 		reply_result(ev, SPAN("<vCard xmlns='" NS_VCARD "'/>"));
 		return V_HANDLED;
 	}
@@ -159,10 +159,10 @@ static enum verdict on_others(struct event *ev)
 	struct xml *vcard;
 	enum verdict v = read_request(ev, &vcard);
 
+	if (v == V_PASS && ev->type == ST_SET)
+		v = event_error(ev, SE_FORBIDDEN);
 	if (v != V_PASS)
-		return v;
-	if (ev->type == ST_SET)
-		return event_error(ev, SE_FORBIDDEN);
+		return from_stranger(ev) ? event_error_text(ev, SE_SERVICE_UNAVAILABLE, NULL) : v;
 	return get(ev, jid_bare(&ev->packet->to));
 }
 

@@ -201,6 +201,25 @@ static void unhandled(struct event *ev)
 	reply_error(ev);
 }
 
+/* RFC 6121 section 8.5.1: to a name without an account. A probe is answered as one of an account that does not know the asker. */
+static enum verdict to_nobody(struct event *ev)
+{
+	struct jid bare = jid_to_bare(&ev->packet->to);
+
+	if (ev->type != ST_PROBE)
+		return V_PASS;
+	send_presence(ev->shard, "unsubscribed", &bare, &ev->packet->from);
+	return V_HANDLED;
+}
+
+/* Behind in-router. */
+static enum verdict arrived(struct event *ev)
+{
+	if (!ev->packet->to.node_len)
+		return chain_run(ev, CHAIN_PKT_SM, 0);
+	return ev->user->exists ? chain_run(ev, CHAIN_PKT_USER, 0) : to_nobody(ev);
+}
+
 void event_finish(struct event *ev, enum verdict v)
 {
 	if (ev->chain == CHAIN_USER_DELETE) {
@@ -209,7 +228,7 @@ void event_finish(struct event *ev, enum verdict v)
 		return;
 	}
 	if (v == V_PASS && ev->chain == CHAIN_IN_ROUTER)
-		v = chain_run(ev, ev->packet->to.node_len ? CHAIN_PKT_USER : CHAIN_PKT_SM, 0);
+		v = arrived(ev);
 	if (v == V_PASS)
 		unhandled(ev);
 	else if (v == V_ERROR)
@@ -270,16 +289,10 @@ static void deliver_here(struct shard *shard, struct packet *p)
 	struct user *u = ev.user;
 
 	shard->now = &ev;
-	if (u && !u->exists) {
-		if (ev.type == ST_PROBE)
-			send_presence(shard, "unsubscribed", &p->to, &p->from);
-		else
-			event_finish(&ev, V_PASS);
-	} else if (u && query_refused_from_others(&ev)) {
+	if (u && u->exists && query_refused_from_others(&ev))
 		event_fini(&ev);
-	} else {
+	else
 		event_finish(&ev, chain_run(&ev, CHAIN_IN_ROUTER, 0));
-	}
 	shard->now = NULL;
 	if (u)
 		user_settle(u);

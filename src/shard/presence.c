@@ -9,6 +9,11 @@
 #include "shard/shard.h"
 #include "shardsm/log.h"
 
+bool from_stranger(const struct event *ev)
+{
+	return ev->chain == CHAIN_PKT_USER && !roster_lets_see(ev->user, &ev->packet->from);
+}
+
 bool presence_worth_sending(struct shard *shard, const struct jid *to)
 {
 	/* With the detour, another sm behind the router may hold the user: only the router can tell. */

@@ -266,7 +266,7 @@ session alice/a
 alice/a > <iq type='get' id='v1'><vCard xmlns='vcard-temp'/></iq>
 alice/a < <iq type='result' to='{opt}' id='v1'><vCard xmlns='vcard-temp'><FN>Alice</FN><NOTE>a&lt;b</NOTE></vCard></iq>
 alice/a > <iq type='get' id='v2' to='bob@{d}'><vCard xmlns='vcard-temp'/></iq>
-alice/a < <iq type='error' from='bob@{d}' to='alice@{d}/a' id='v2'>{err:cancel:item-not-found}...</iq>
+alice/a < <iq type='error' from='bob@{d}' to='alice@{d}/a' id='v2'>{err:cancel:service-unavailable}...</iq>
 alice/a > <iq type='get' id='v3' to='{d}'><vCard xmlns='vcard-temp'/></iq>
 alice/a < <iq type='result' from='{d}' to='alice@{d}/a' id='v3'><vCard xmlns='vcard-temp'><FN>The server</FN></vCard></iq>
 alice/a > <iq type='set' id='v4' to='{d}'><vCard xmlns='vcard-temp'><FN>Mallory</FN></vCard></iq>
