@@ -311,41 +311,11 @@ Test(opening, describe)
 	cr_assert_str_eq(line, want);
 }
 
-/* store_open() with this below <sm>; NULL where it is refused. err: what was said on stderr, freed by the caller. */
-static struct store *open_config(const char *storage, char **err)
-{
-	char path[120], said[120];
-
-	snprintf(path, sizeof(path), "%s/sm.xml", db.dir);
-	snprintf(said, sizeof(said), "%s/stderr", db.dir);
-	FILE *f = fopen(path, "w");
-
-	fprintf(f, "<sm>\n%s\n</sm>\n", storage);
-	fclose(f);
-	struct config *config = config_load(path, NULL);
-
-	cr_assert_not_null(config);
-	fflush(stderr);
-	int keep = dup(STDERR_FILENO), to = open(said, O_CREAT | O_TRUNC | O_WRONLY, 0600);
-
-	dup2(to, STDERR_FILENO);
-	struct store *store = store_open(config, 3);
-
-	fflush(stderr);
-	dup2(keep, STDERR_FILENO);
-	close(keep);
-	close(to);
-	*err = file_text(said);
-	cr_assert_eq(config_errors(config) != 0, **err != '\0');
-	config_free(&config);
-	return store;
-}
-
 static void assert_config_refused(const char *storage, const char *want1, const char *want2)
 {
 	char *err;
 
-	cr_assert_null(open_config(storage, &err), "%s", storage);
+	cr_assert_null(db_open_config(&db, storage, &err), "%s", storage);
 	cr_assert_not_null(strstr(err, want1), "\"%s\" is not in: %s", want1, err);
 	cr_assert_not_null(strstr(err, want2), "\"%s\" is not in: %s", want2, err);
 	free(err);
@@ -358,7 +328,7 @@ Test(opening, config)
 	snprintf(storage, sizeof(storage), "<storage><driver>sqlite</driver><driver type='vcard'>sqlite</driver>\n"
 		"<sqlite><dbname>\n %s </dbname><sql>PRAGMA synchronous = NORMAL;</sql><busy-timeout>5000</busy-timeout>"
 		"<prefix>sm_</prefix></sqlite></storage>", db.path);
-	db.store = open_config(storage, &err);
+	db.store = db_open_config(&db, storage, &err);
 	cr_assert_not_null(db.store, "%s", err);
 	free(err);
 	cr_assert_eq(db_do(&db, queue_put("alice@lab.test", "NAD<x/>")), STORE_OK);

@@ -390,35 +390,6 @@ Test(server_opening, describe)
 	cr_assert_not_null(strstr(line, "jabberd2 schema, 1 user"), "%s", line);
 }
 
-/* store_open() with this below <sm>. err: what was said on stderr, freed by the caller. */
-static struct store *open_config(const char *storage, char **err)
-{
-	char path[120], said[120];
-
-	snprintf(path, sizeof(path), "%s/sm.xml", db.dir);
-	snprintf(said, sizeof(said), "%s/stderr", db.dir);
-	FILE *f = fopen(path, "w");
-
-	fprintf(f, "<sm>\n%s\n</sm>\n", storage);
-	fclose(f);
-	struct config *config = config_load(path, NULL);
-
-	cr_assert_not_null(config);
-	fflush(stderr);
-	int keep = dup(STDERR_FILENO), to = open(said, O_CREAT | O_TRUNC | O_WRONLY, 0600);
-
-	dup2(to, STDERR_FILENO);
-	struct store *store = store_open(config, 3);
-
-	fflush(stderr);
-	dup2(keep, STDERR_FILENO);
-	close(keep);
-	close(to);
-	*err = file_text(said);
-	config_free(&config);
-	return store;
-}
-
 /* vCards and offline messages on the server, the rest in SQLite. */
 static void open_split(void)
 {
@@ -429,7 +400,7 @@ static void open_split(void)
 		"<pgsql><conninfo>host=%s dbname=%s user=postgres</conninfo></pgsql>"
 		"<mysql><host>%s</host><port>3306</port><dbname>%s</dbname><user>root</user></mysql></storage>",
 		test_engine_name(), test_engine_name(), db.dir, test_host(), db.path, test_host(), db.path);
-	db.store = open_config(storage, &err);
+	db.store = db_open_config(&db, storage, &err);
 	char *log = file_text(db.log);
 
 	cr_assert_not_null(db.store, "%s%s", err, log);
@@ -575,7 +546,7 @@ static void assert_config_refused(const char *storage, const char *want1, const 
 {
 	char *err;
 
-	cr_assert_null(open_config(storage, &err), "%s", storage);
+	cr_assert_null(db_open_config(&db, storage, &err), "%s", storage);
 	cr_assert_not_null(strstr(err, want1), "\"%s\" is not in: %s", want1, err);
 	cr_assert_not_null(strstr(err, want2), "\"%s\" is not in: %s", want2, err);
 	free(err);

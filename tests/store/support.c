@@ -3,10 +3,12 @@
  * Owns: see support.h.
  */
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "shardsm/config.h"
 #include "shardsm/log.h"
 #include "support.h"
 
@@ -243,4 +245,35 @@ char *file_text(const char *path)
 	}
 	fclose(f);
 	return text;
+}
+
+struct store *db_open_config(const struct db *db, const char *storage, char **err)
+{
+	char path[120], said[120];
+
+	snprintf(path, sizeof(path), "%s/sm.xml", db->dir);
+	snprintf(said, sizeof(said), "%s/stderr", db->dir);
+	FILE *f = fopen(path, "w");
+
+	fprintf(f, "<sm>\n%s\n</sm>\n", storage);
+	fclose(f);
+	struct config *config = config_load(path, NULL);
+
+	if (!config)
+		die(path, "cannot be read");
+	fflush(stderr);
+	int keep = dup(STDERR_FILENO), to = open(said, O_CREAT | O_TRUNC | O_WRONLY, 0600);
+
+	dup2(to, STDERR_FILENO);
+	struct store *store = store_open(config, 3);
+
+	fflush(stderr);
+	dup2(keep, STDERR_FILENO);
+	close(keep);
+	close(to);
+	*err = file_text(said);
+	if ((config_errors(config) != 0) != (**err != '\0'))
+		die(*err, "is not what was counted as errors");
+	config_free(&config);
+	return store;
 }

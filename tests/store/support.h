@@ -28,6 +28,9 @@ bool db_open(struct db *db);
 void db_must_open(struct db *db);
 void db_close(struct db *db);
 
+/* store_open() with this below <sm>; NULL where it is refused. err: what was said on stderr, freed by the caller. */
+struct store *db_open_config(const struct db *db, const char *storage, char **err);
+
 /* Submits, waits for the answer, and returns it: the same request. */
 struct store_req *db_ask(struct db *db, struct store_req *req, unsigned flags);
 /* The same, frees it. */

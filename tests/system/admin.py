@@ -16,7 +16,7 @@ import time
 
 from component import Closed
 from reload import DOMAIN, Site
-from servers import SECONDS, SHARDSM, Report, World, need_shardsm
+from servers import SECONDS, SHARDSM, World, run_cases
 
 CTL = SHARDSM + '-ctl'
 
@@ -382,14 +382,5 @@ def run(case):
             site.close()
 
 
-def main():
-    need_shardsm()
-    report = Report()
-    for case in CASES:
-        if not sys.argv[1:] or case.__name__ in sys.argv[1:]:
-            report.case(case.__name__, run, case)
-    return report.finish()
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_cases(CASES, run))

@@ -12,7 +12,7 @@ import sqlite3
 from datetime import datetime
 
 from run_transcripts import Server
-from servers import Report, World, need_jabberd2, need_shardsm
+from servers import World, need_jabberd2, run_cases
 from transcript import Player
 
 QUOTA = """
@@ -420,13 +420,5 @@ CASES = {
 }
 
 
-def main():
-    need_shardsm()
-    report = Report()
-    for name in sys.argv[1:] or CASES:
-        report.case(name, CASES[name])
-    return report.finish()
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_cases(CASES))

@@ -13,7 +13,7 @@ import time
 
 from component import FakeC2S, is_service_query
 from module_options import StandIn, WithOptions, continue_with, with_options
-from servers import SECONDS, Report, World, need_jabberd2, need_shardsm
+from servers import SECONDS, World, need_jabberd2, run_cases
 from transcript import Player
 
 INFO = 'http://jabber.org/protocol/disco#info'
@@ -667,13 +667,5 @@ CASES = {
 }
 
 
-def main():
-    need_shardsm()
-    report = Report()
-    for name in sys.argv[1:] or CASES:
-        report.case(name, CASES[name])
-    return report.finish()
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_cases(CASES))

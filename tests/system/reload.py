@@ -13,7 +13,7 @@ import signal
 import time
 
 from component import FakeC2S, Hub, attr
-from servers import SECONDS, Report, World, need_shardsm
+from servers import SECONDS, World, run_cases
 
 DOMAIN = 'reload.test'
 NS_ROSTER = 'jabber:iq:roster'
@@ -270,14 +270,5 @@ def run(case):
             site.close()
 
 
-def main():
-    need_shardsm()
-    report = Report()
-    for case in CASES:
-        if not sys.argv[1:] or case.__name__ in sys.argv[1:]:
-            report.case(case.__name__, run, case)
-    return report.finish()
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_cases(CASES, run))

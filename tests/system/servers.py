@@ -373,3 +373,14 @@ class Report:
     def finish(self):
         print('# %d passed, %d failed' % (self.passed, self.failed), flush=True)
         return 1 if self.failed or not self.passed else 0
+
+
+def run_cases(cases, run=lambda case: case()):
+    """main() of a test of shardsm with named cases: {name: case}, or functions. All of them, or those that the command line names."""
+    need_shardsm()
+    if not isinstance(cases, dict):
+        cases = {case.__name__: case for case in cases}
+    report = Report()
+    for name in sys.argv[1:] or cases:
+        report.case(name, run, cases[name])
+    return report.finish()

@@ -25,7 +25,7 @@ from database import SERVERS as DATABASE_SERVERS, Sqlite
 from play import Player
 from scenario import load, load_reasons
 from servers import Report, World, need_jabberd2, need_shardsm
-from side import WIDTH, Side
+from side import WIDTH, Side, together
 
 SERVERS = ('stock', 'shardsm')
 WIDE = '\U0001F600'
@@ -47,8 +47,8 @@ class Run(threading.Thread):
 
     def play(self):
         side = Side(self.kind, self.world, self.database)
-        for together in (True, False):
-            side.drive([self.part(side, s) for s in self.scenarios if s.alone() != together], WIDTH if together else 1)
+        for crowd in (True, False):
+            side.drive([self.part(side, s) for s in self.scenarios if s.alone() != crowd], WIDTH if crowd else 1)
         side.stop()
         self.rows = rows.by_scenario(self.database, self.scenarios)
 
@@ -68,17 +68,6 @@ class Run(threading.Thread):
             self.outcome[scenario] = failure or player.seen
             self.accounts[scenario] = player.accounts
         return generator(), told
-
-
-def together(runs):
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join()
-    for run in runs:
-        if run.failure:
-            raise run.failure
-    return runs
 
 
 class Database:

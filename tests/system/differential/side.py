@@ -300,3 +300,15 @@ class Side:
         if payload.session('failed') is not None:
             strange += '[failed] '
         return strange + shown(payload, ids)
+
+
+def together(runs):
+    """Threads side by side; the first failure of one is raised."""
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join()
+    for run in runs:
+        if run.failure:
+            raise run.failure
+    return runs

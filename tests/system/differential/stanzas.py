@@ -22,7 +22,7 @@ from database import Sqlite
 from play import Player
 from scenario import load, load_reasons
 from servers import Report, World, need_jabberd2, need_shardsm
-from side import WIDTH, Side
+from side import WIDTH, Side, together
 
 
 class Run(threading.Thread):
@@ -43,8 +43,8 @@ class Run(threading.Thread):
     def play(self, world):
         database = Sqlite(world.dir)
         side = Side(self.kind, world, database, self.config)
-        for together in (True, False):
-            side.drive([self.whole(side, s) for s in self.scenarios if s.alone() != together], WIDTH if together else 1)
+        for crowd in (True, False):
+            side.drive([self.whole(side, s) for s in self.scenarios if s.alone() != crowd], WIDTH if crowd else 1)
         side.stop()
         self.rows = rows.by_scenario(database, self.scenarios)
 
@@ -82,14 +82,7 @@ def compare(scenario, pair, reasons, rewrite):
 def play(report, files, pair, reasons, options):
     """Files that share a config share their servers."""
     scenarios = [s for f in files for s in f.scenarios if not options.k or options.k in s.name]
-    runs = [Run(kind, scenarios, files[0].config) for kind in pair]
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join()
-    for run in runs:
-        if run.failure:
-            raise run.failure
+    runs = together([Run(kind, scenarios, files[0].config) for kind in pair])
     for scenario in scenarios:
         report.case(scenario.name, compare, scenario, runs, reasons, options.rewrite)
 
