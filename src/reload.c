@@ -16,7 +16,8 @@
 struct server_tuning server_tuning_of(const struct options *o, const struct config *config)
 {
 	return (struct server_tuning){ .limits = o->route_limits, .auto_create = config_has(config, "user.auto-create"),
-		.user_queue = o->user_queue_packets };
+		.user_queue = o->user_queue_packets, .shard_bytes = o->shard_queue_bytes, .waiting_bytes = o->waiting_bytes,
+		.user_sessions = o->user_sessions, .sessions = o->sessions, .users = o->users };
 }
 
 struct io_tuning io_tuning_of(const struct options *o)

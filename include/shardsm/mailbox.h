@@ -38,6 +38,7 @@ struct mailbox {
 	_Atomic int sleeping;
 	int fd;                      /* eventfd, for an owner that sleeps in epoll */
 	const char *name;            /* "shard 3" */
+	uint64_t limit;              /* of bytes, see mailboxes_full(); UINT64_MAX: none */
 	_Atomic uint64_t bytes __attribute__((aligned(64))); /* of batches on the way or in work; see batch.h */
 };
 

@@ -47,6 +47,8 @@ struct options {
 	struct route_limits route_limits;
 	uint64_t link_queue_bytes, shard_queue_bytes;
 	uint32_t user_queue_packets;
+	uint64_t waiting_bytes;
+	uint32_t user_sessions, sessions, users; /* 0: any number */
 	char *control_socket;    /* NULL: none */
 	char *metrics_ip;        /* numeric; NULL: none */
 	uint16_t metrics_port;

@@ -95,6 +95,11 @@ static inline uint64_t mailbox_load(const struct mailbox *mb)
 	return atomic_load_explicit(&((struct mailbox *)(uintptr_t)mb)->bytes, memory_order_relaxed);
 }
 
+/* Has any mailbox more than its limit? Costs nothing that is shared while none has: the way of a packet is looked at only then. */
+bool mailboxes_full(void);
+/* While nobody posts batches or frees them. */
+void mailboxes_limit(struct mailbox *const *boxes, uint32_t n, uint64_t bytes);
+
 /* A copy on the heap, for a packet that must wait. Keeps a reference on its link. NULL: no memory. */
 struct packet *packet_keep(const struct packet *p) MUST_USE;
 void packet_drop(struct packet **kept);

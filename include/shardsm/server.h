@@ -19,6 +19,9 @@ struct server_tuning {
 	struct route_limits limits;
 	bool auto_create;
 	uint32_t user_queue;            /* packets that may wait for one user's store answer */
+	uint64_t waiting_bytes;         /* of all packets that wait for store answers, a shard's share of it each; 0: no limit */
+	uint64_t shard_bytes;           /* a shard with twice as much before it is sent nothing more that can be refused; 0: no limit */
+	uint32_t user_sessions, sessions, users; /* 0: no limit */
 };
 
 struct server_settings {

@@ -135,7 +135,7 @@ struct user {
 	uint32_t queued;               /* stanzas in its offline queue, as of PART_QUEUE and our own puts */
 	int64_t flushed;               /* sequence up to which the queue was sent to a link, and is about to be deleted */
 	struct privacy *privacy;       /* the module privacy's; NULL: no lists */
-	struct query_count *queries, *others_queries; /* its own, and what others did to it; malloc'd, see shard/limit.c */
+	struct query_count *queries, *others_queries, *stanzas; /* its own, what others did to it, and all that it sent; malloc'd, see shard/limit.c */
 	uint8_t parts;                 /* enum user_part that are loaded */
 	uint8_t needs;                 /* enum user_part without which its privacy lists cannot be read */
 	bool exists;                   /* true once PART_ACCOUNT found a row */

@@ -21,6 +21,7 @@ bool mailbox_init(struct mailbox *mb, const char *name)
 	memset(mb, 0, sizeof(*mb));
 	__cds_wfcq_init(&mb->head, &mb->tail);
 	mb->name = name;
+	mb->limit = UINT64_MAX;
 	mb->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return mb->fd >= 0;
 }

@@ -149,6 +149,10 @@ static void read_limits(struct options *o, struct config *config)
 	o->link_queue_bytes = (uint64_t)config_int(config, "limits.link-queue-bytes", 64 * MIB, MIB, 65536 * MIB);
 	o->shard_queue_bytes = (uint64_t)config_int(config, "limits.shard-queue-bytes", 32 * MIB, MIB, 65536 * MIB);
 	o->user_queue_packets = (uint32_t)config_int(config, "limits.user-queue-packets", 1000, 1, 1000000);
+	o->waiting_bytes = (uint64_t)config_int(config, "limits.waiting-bytes", 256 * MIB, MIB, 65536 * MIB);
+	o->user_sessions = (uint32_t)config_int(config, "limits.user-sessions", 100, 0, INT32_MAX);
+	o->sessions = (uint32_t)config_int(config, "limits.sessions", 0, 0, INT32_MAX);
+	o->users = (uint32_t)config_int(config, "limits.users", 0, 0, INT32_MAX);
 	if ((uint64_t)r->frame_bytes > o->link_queue_bytes || (uint64_t)r->frame_bytes > o->shard_queue_bytes)
 		config_bad(config, config_get(config, "limits", 0),
 			"one frame of frame-bytes does not fit in a queue; make the queues larger or the frame smaller");

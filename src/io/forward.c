@@ -7,6 +7,25 @@
 #include "shardsm/log.h"
 #include "shardsm/stats.h"
 
+static bool is_full(const struct acceptor *a, uint32_t shard)
+{
+	return mailbox_load(a->io->cfg.shards[shard]) > a->io->cfg.tuning.shard_bytes;
+}
+
+/* The shard that has too much before it to be sent this: where it goes now, or where a client's stanza goes from there. SHARD_NONE: none. */
+static uint32_t full_shard(const struct acceptor *a, const struct packet *p, uint32_t shard, struct jid_room *room)
+{
+	struct jid to;
+
+	if (is_full(a, shard))
+		return shard;
+	if (likely(!mailboxes_full()) || p->to.s || p->route.payload > PL_IQ || !p->route.stanza_to.len ||
+		!jid_prep(&to, packet_slice(p, p->route.stanza_to), room->to) || !to.node_len)
+		return SHARD_NONE;
+	shard = shard_of(jid_bare(&to), a->io->cfg.nshards);
+	return is_full(a, shard) ? shard : SHARD_NONE;
+}
+
 bool forward_to_shard(struct transit *t)
 {
 	struct acceptor *a = t->link->home;
@@ -24,10 +43,9 @@ bool forward_to_shard(struct transit *t)
 		log_debug("%s: a route without a stanza was dropped", t->link->ob.name);
 		return true;
 	}
-	if (mailbox_load(a->io->cfg.shards[shard]) > a->io->cfg.tuning.shard_bytes) {
-		t->wait = shard;
+	t->wait = full_shard(a, p, shard, &room);
+	if (unlikely(t->wait != SHARD_NONE))
 		return false;
-	}
 	if (!tray_packet(&a->shards, shard, p))
 		log_limited(LOG_LEVEL_ERROR, "%s: a packet was lost (out of memory)", t->link->ob.name);
 	return true;

@@ -7,10 +7,25 @@
 
 #include "shardsm/log.h"
 #include "shardsm/module.h"
+#include "shardsm/stats.h"
 
 #define NS_PRIVATE "jabber:iq:private"
 #define NS_BYTES_MAX 1023u /* what a database's index bears as a key */
 #define FETCHED_MAX 32u    /* namespaces that one session is told about */
+
+static struct options {
+	uint32_t bytes;      /* of what is kept for one namespace */
+	uint32_t namespaces; /* of one user */
+} limits;
+
+static bool read_options(struct config *config, void *into)
+{
+	struct options *o = into;
+
+	o->bytes = (uint32_t)config_int(config, "limits.private-bytes", 131072, 4096, INT32_MAX);
+	o->namespaces = (uint32_t)config_int(config, "limits.private-namespaces", 100, 1, INT32_MAX);
+	return true;
+}
 
 /* --- which sessions know a namespace ------------------------------------------------------------------------------------ */
 
@@ -146,7 +161,13 @@ static enum verdict on_committed(struct event *ev, struct store_req *answer)
 	return V_HANDLED;
 }
 
-static enum verdict set(struct event *ev, struct span ns)
+static enum verdict over_limit(struct event *ev, const char *text)
+{
+	stat_inc(STAT_LIMIT_PRIVATE);
+	return event_error_text(ev, SE_NOT_ACCEPTABLE, text);
+}
+
+static enum verdict write_set(struct event *ev, struct span ns)
 {
 	struct buf *row = scratch(ev->shard, 0);
 	struct jid from = ev->packet->from;
@@ -158,6 +179,8 @@ static enum verdict set(struct event *ev, struct span ns)
 	ev->packet->from = from;
 	if (row->failed)
 		return event_error(ev, SE_RESOURCE_CONSTRAINT);
+	if (row->n > limits.bytes)
+		return over_limit(ev, "more than the server keeps for one namespace");
 	req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
 	if (req) {
 		store_delete(req, T_PRIVATE, PRIVATE_NS, value_text(ns));
@@ -165,6 +188,33 @@ static enum verdict set(struct event *ev, struct span ns)
 			(struct value[]){ [PRIVATE_NS] = value_text(ns), [PRIVATE_XML] = value_text(buf_span(row)) });
 	}
 	return event_ask(ev, &req, on_committed, 0, NULL);
+}
+
+static enum verdict on_counted(struct event *ev, struct store_req *answer)
+{
+	struct xml *query;
+	struct span ns;
+	enum verdict v = read_request(ev, &query, &ns);
+
+	if (v != V_PASS)
+		return v;
+	if (store_status(answer) != STORE_OK)
+		return event_store_error(ev, answer, "private storage could not be counted");
+	if (!store_value(answer, 1, 0, 0).i && store_value(answer, 0, 0, 0).i >= limits.namespaces)
+		return over_limit(ev, "more namespaces than the server keeps for one user");
+	return write_set(ev, ns);
+}
+
+/* Nobody else of this user is let in front between the look and the write. */
+static enum verdict set(struct event *ev, struct span ns)
+{
+	struct store_req *req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+
+	if (req) {
+		store_count(req, T_PRIVATE, STORE_ALL, value_null());
+		store_count(req, T_PRIVATE, PRIVATE_NS, value_text(ns));
+	}
+	return event_ask(ev, &req, on_counted, ASK_AFTER_WRITES, NULL);
 }
 
 /* COMPAT: jabberd2 takes one's own full JID and the server for oneself. */
@@ -201,6 +251,7 @@ static void user_delete(struct event *ev, struct store_req *req)
 const struct module module_iq_private = {
 	.name = "iq-private",
 	.features = (const char *const[]){ NS_PRIVATE, NULL },
+	.options = { &limits, sizeof(limits), read_options, NULL },
 	.in_sess = in_sess,
 	.user_delete = user_delete,
 };

@@ -8,15 +8,20 @@
 #include "module/vcard.h"
 #include "shardsm/log.h"
 #include "shardsm/module.h"
+#include "shardsm/stats.h"
 
-static struct vcard_limits limits;
+static struct options {
+	struct vcard_limits fields;
+	uint32_t bytes; /* of a whole one */
+} limits;
 
 static bool read_options(struct config *config, void *into)
 {
-	struct vcard_limits *l = into;
+	struct options *l = into;
 
-	l->field = (uint32_t)config_int(config, "user.vcard.max-field-size.default", 16384, 1, INT32_MAX);
-	l->avatar = (uint32_t)config_int(config, "user.vcard.max-field-size.avatar", 16384, 1, INT32_MAX);
+	l->fields.field = (uint32_t)config_int(config, "user.vcard.max-field-size.default", 16384, 1, INT32_MAX);
+	l->bytes = (uint32_t)config_int(config, "limits.vcard-bytes", 262144, 4096, INT32_MAX);
+	l->fields.avatar = (uint32_t)config_int(config, "user.vcard.max-field-size.avatar", 16384, 1, INT32_MAX);
 	return true;
 }
 
@@ -123,12 +128,18 @@ static enum verdict set(struct event *ev, struct xml *vcard)
 	struct store_req *req;
 	uint32_t limit;
 	/* P22: nothing is cut off in silence. */
-	const struct xml *over = vcard_over(vcard, &limits, text, &limit);
+	const struct xml *over = vcard_over(vcard, &limits.fields, text, &limit);
 
-	if (over)
+	if (over) {
+		stat_inc(STAT_LIMIT_VCARD);
 		return refuse_size(ev, over, limit);
+	}
 	buf_clear(text);
 	xml_write(whole, vcard, NULL, NS_SESSION);
+	if (whole->n > limits.bytes) {
+		stat_inc(STAT_LIMIT_VCARD);
+		return refuse_size(ev, vcard, limits.bytes);
+	}
 	if (!vcard_columns(vcard, text, columns) || whole->failed)
 		return event_error(ev, SE_RESOURCE_CONSTRAINT);
 	req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));

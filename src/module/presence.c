@@ -6,8 +6,28 @@
 
 #include "shardsm/clock.h"
 #include "shardsm/module.h"
+#include "shardsm/stats.h"
 
-#define DIRECTED_MAX 1000 /* JIDs of one session; more are sent and not remembered */
+static struct options {
+	uint32_t directed; /* JIDs that one session's presence may be directed to: each must be told when it ends */
+} set;
+
+static bool read_options(struct config *config, void *into)
+{
+	struct options *o = into;
+
+	o->directed = (uint32_t)config_int(config, "limits.directed-presences", 1000, 1, 1000000);
+	return true;
+}
+
+/* False: full, or no memory. */
+static bool remember(struct jid_set *jids, const struct jid *j)
+{
+	if (jid_set_add(jids, j, set.directed))
+		return true;
+	stat_inc(STAT_LIMIT_DIRECTED);
+	return false;
+}
 
 /* Section 4.2: what a resource that has just come is told, and what it asks for. */
 static void greet(struct event *ev)
@@ -67,8 +87,8 @@ static enum verdict directed(struct event *ev)
 	if (ev->type == ST_NONE) {
 		session_forget_bounced(s, &p->to);
 		if (!roster_lets_see(ev->user, &p->to) &&
-			(!session_extra(s) || !jid_set_add(&s->extra->directed, &p->to, DIRECTED_MAX)))
-			return event_error(ev, SE_RESOURCE_CONSTRAINT);
+			(!session_extra(s) || !remember(&s->extra->directed, &p->to)))
+			return event_error_text(ev, SE_RESOURCE_CONSTRAINT, "presence went to too many others");
 	} else if (ev->type == ST_UNAVAILABLE) {
 		session_forget_bounced(s, &p->to);
 		session_forget_directed(s, &p->to);
@@ -175,7 +195,7 @@ static enum verdict bounced(struct event *ev)
 		return V_HANDLED;
 	session_forget_directed(s, &ev->packet->from);
 	/* A set that is full keeps sending: the worst is another bounce. */
-	if (session_extra(s) && jid_set_add(&s->extra->bounced, &ev->packet->from, DIRECTED_MAX))
+	if (session_extra(s) && remember(&s->extra->bounced, &ev->packet->from))
 		pass_to_session(ev, s, NULL);
 	return V_HANDLED;
 }
@@ -215,6 +235,7 @@ static enum verdict pkt_sm(struct event *ev)
 
 const struct module module_presence = {
 	.name = "presence",
+	.options = { &set, sizeof(set), read_options, NULL },
 	.features = (const char *const[]){ "presence", NULL },
 	.in_sess = in_sess,
 	.pkt_user = pkt_user,

@@ -14,6 +14,7 @@
 
 static struct options {
 	int64_t max_items; /* 0: no limit */
+	uint32_t max_requests;
 	bool drop_requests;
 } set;
 
@@ -22,6 +23,7 @@ static bool read_options(struct config *config, void *into)
 	struct options *o = into;
 
 	o->drop_requests = config_has(config, "offline.dropsubscriptions");
+	o->max_requests = (uint32_t)config_int(config, "limits.subscription-requests", 1000, 1, INT32_MAX);
 	o->max_items = config_int(config, "roster.maxitems", 0, 0, INT32_MAX);
 	return true;
 }
@@ -33,6 +35,18 @@ bool roster_full(const struct user *u)
 	if (full)
 		stat_inc(STAT_LIMIT_ROSTER);
 	return full;
+}
+
+bool roster_requests_full(const struct user *u)
+{
+	uint32_t n = 0;
+
+	for (const struct pending *p = user_roster(u)->pending; p; p = p->next)
+		n++;
+	if (n < set.max_requests)
+		return false;
+	stat_inc(STAT_LIMIT_REQUESTS);
+	return true;
 }
 
 bool roster_drops_requests(void)

@@ -14,6 +14,7 @@ void roster_push(struct event *ev, const struct roster_item *item); /* to every 
 bool roster_read_groups(struct xml *item, struct buf *text, struct span *groups, uint32_t *n, enum stanza_condition *why);
 void roster_store_item(struct store_req *req, const struct roster_item *item); /* in place of the one with its JID */
 bool roster_full(const struct user *u);
+bool roster_requests_full(const struct user *u); /* as many ask for a subscription as may wait for an answer */
 bool roster_drops_requests(void); /* those for somebody who is away are not kept */
 /* The committed item in memory, and its version in force. Takes it. False: no memory. */
 bool roster_change(struct user *u, struct roster_item **item) MUST_USE;

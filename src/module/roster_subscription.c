@@ -249,6 +249,8 @@ enum verdict roster_inbound(struct event *ev)
 	change.kind = (uint8_t)kind;
 	if (roster_drops_requests() && kind == SUB_SUBSCRIBE && change.step.pass && !user_top(ev->user))
 		return V_HANDLED;
+	if (change.step.next.pending && !change.before.pending && roster_requests_full(ev->user))
+		return event_error_text(ev, SE_RESOURCE_CONSTRAINT, "too many wait for this user's answer");
 	if (change.step.changed)
 		return commit(ev, &p->from, change, on_inbound_committed);
 	respond(ev, &change.before, &change.step, change.kind);

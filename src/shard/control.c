@@ -106,6 +106,25 @@ void control_unknown_session(struct shard *shard, struct packet *p)
 
 /* --- start and end ---------------------------------------------------------------------------------------------------- */
 
+/* Are there as many sessions as may be, of this user or of all? */
+static bool no_more_sessions(struct shard *shard, const struct user *u, const struct packet *p)
+{
+	const struct server_tuning *t = &shard->server->set.tuning;
+	uint32_t n = 0;
+
+	for (const struct session *s = u->sessions; s && t->user_sessions; s = s->next)
+		n++;
+	if (t->user_sessions && n >= t->user_sessions)
+		stat_inc(STAT_LIMIT_USER_SESSIONS);
+	else if (t->sessions && stat_left(STAT_SESSIONS_STARTED, STAT_SESSIONS_ENDED) >= t->sessions)
+		stat_inc(STAT_LIMIT_SESSIONS);
+	else
+		return false;
+	log_limited(LOG_LEVEL_NOTICE, "no more sessions may start (limits.%ssessions): jid=" SPAN_FMT,
+		t->user_sessions && n >= t->user_sessions ? "user-" : "", SPAN_ARG(jid_full(&p->to)));
+	return true;
+}
+
 static void start_session(struct shard *shard, struct user *u, struct packet *p)
 {
 	struct session *old = user_session(u, jid_resource(&p->to)), *s;
@@ -118,7 +137,7 @@ static void start_session(struct shard *shard, struct user *u, struct packet *p)
 		control_ended(shard, old, "replaced");
 		session_end(shard, old);
 	}
-	s = session_start(shard, u, p);
+	s = no_more_sessions(shard, u, p) ? NULL : session_start(shard, u, p);
 	if (!s) {
 		control_failed(shard, p);
 		return;

@@ -172,6 +172,25 @@ void reply_error(struct event *ev)
 		answer(ev, "error", span_of(b->p, attrs), span_of(b->p + attrs, b->n - attrs));
 }
 
+bool packet_refusable(const struct packet *p)
+{
+	enum stanza_type type = stanza_type_of(p->route.payload, packet_slice(p, p->route.stanza_type));
+
+	if (p->flags & PACKET_BOUNCED)
+		return false;
+	switch (p->route.payload) {
+	case PL_SESSION:
+	case PL_SESSIONS: /* an end that is not carried out leaves a ghost */
+		return !span_is(packet_slice(p, p->route.action), "end");
+	case PL_PRESENCE:
+		return type == ST_SUBSCRIBE;
+	case PL_IQ:
+		return type != ST_RESULT && type != ST_ERROR;
+	default:
+		return type != ST_ERROR;
+	}
+}
+
 void reply_condition(struct shard *shard, struct packet *p, enum stanza_condition c)
 {
 	struct event ev;
@@ -415,7 +434,7 @@ static void from_client(struct shard *shard, struct packet *p)
 		event_finish(&ev, event_error(&ev, SE_POLICY_VIOLATION));
 	else if (iq_of_no_type(&ev))
 		event_finish(&ev, V_ERROR);
-	else if (query_over_limit(&ev))
+	else if (stanza_over_limit(&ev) || query_over_limit(&ev))
 		event_fini(&ev);
 	else
 		event_finish(&ev, chain_run(&ev, CHAIN_IN_SESS, 0));

@@ -404,6 +404,19 @@ static struct outbox *link_to(struct shard *shard, const struct jid *to, bool ou
 	return ob ? ob : names_router_rcu(names);
 }
 
+/* Links are read more slowly before a shard has that much before it; what shards send each other ends here. */
+static bool overrun(const struct shard *shard, uint32_t to, const struct packet *p)
+{
+	uint64_t most = shard->server->set.tuning.shard_bytes;
+
+	return unlikely(mailboxes_full()) && most && mailbox_load(shard->server->boxes[to]) / 2 > most && packet_refusable(p);
+}
+
+static uint32_t shard_for(const struct shard *shard, const struct packet *p)
+{
+	return p->hash ? shard_of_tag(hash_tag(p->hash), shard->server->set.nshards) : shard->index;
+}
+
 /* To the addressee's shard: a copy that has no link any more. The packet in hand keeps its own, and a kept one its reference. */
 static bool hand_over(struct shard *shard, struct packet *p)
 {
@@ -412,10 +425,16 @@ static bool hand_over(struct shard *shard, struct packet *p)
 	uint64_t hash = p->hash;
 	bool ok;
 
+	p->hash = p->to.node_len ? hash_bytes(jid_bare(&p->to)) : 0;
+	if (overrun(shard, shard_for(shard, p), p)) {
+		p->hash = hash;
+		stat_inc(STAT_LIMIT_BETWEEN_SHARDS);
+		reply_condition(shard, p, SE_RESOURCE_CONSTRAINT);
+		return true;
+	}
 	p->link = NULL;
 	p->stage = STAGE_DELIVER;
-	p->hash = p->to.node_len ? hash_bytes(jid_bare(&p->to)) : 0;
-	ok = tray_packet(&shard->tray, p->hash ? shard_of_tag(hash_tag(p->hash), shard->server->set.nshards) : shard->index, p);
+	ok = tray_packet(&shard->tray, shard_for(shard, p), p);
 	p->link = link;
 	p->stage = stage;
 	p->hash = hash;

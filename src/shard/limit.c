@@ -1,4 +1,4 @@
-/* limit.c - how many requests that cost the database something one user may make: <storage><limits><queries>.
+/* limit.c - how many requests that cost the database something one user may make, <storage><limits><queries>; and how many stanzas.
  * Threads: the owning shard's; the limit changes while these stand still.
  * Owns: nothing; a user counts, its shard remembers who went too far.
  * Whoever goes over it is disconnected, as by jabberd2, and its sessions end. What others send to a user costs that user nothing: it has a count of
@@ -14,9 +14,13 @@
 #define NS_ROSTER "jabber:iq:roster"
 #define NS_VCARD "vcard-temp"
 
+#define PATIENCE 10 /* times the limit of stanzas, then the client is not worth answers any more */
+
 static struct limit {
 	uint32_t queries; /* 0: no limit */
 	uint64_t within_ms, throttle_ms;
+	uint32_t stanzas; /* 0: no limit */
+	uint64_t stanzas_ms;
 } limit;
 
 static bool read_limit(struct config *config, void *into)
@@ -27,6 +31,9 @@ static bool read_limit(struct config *config, void *into)
 	l->queries = (uint32_t)config_value_int(config, v, 0, 0, INT32_MAX);
 	l->within_ms = v ? (uint64_t)config_attr_int(config, v, "seconds", 5, 1, INT32_MAX) * 1000 : 0;
 	l->throttle_ms = v ? (uint64_t)config_attr_int(config, v, "throttle", 60, 0, INT32_MAX) * 1000 : 0;
+	v = config_get(config, "limits.user-stanzas", 0);
+	l->stanzas = (uint32_t)config_value_int(config, v, 0, 0, INT32_MAX / PATIENCE);
+	l->stanzas_ms = v ? (uint64_t)config_attr_int(config, v, "seconds", 5, 1, INT32_MAX) * 1000 : 0;
 	return true;
 }
 
@@ -48,18 +55,18 @@ static bool is_query(const struct event *ev)
 	return is_subscription(ev);
 }
 
-/* Without memory nothing is counted: the request has worse to fear. */
-static bool count(struct query_count **cp, uint64_t now)
+/* The how-manieth it is within that time. Without memory nothing is counted, it is the 0th: the request has worse to fear. */
+static uint32_t count(struct query_count **cp, uint64_t now, uint64_t within_ms)
 {
 	struct query_count *c = *cp;
 
 	if (!c && !(c = *cp = calloc(1, sizeof(*c))))
-		return false;
-	if (!c->n || now - c->since_ms >= limit.within_ms) {
+		return 0;
+	if (!c->n || now - c->since_ms >= within_ms) {
 		c->since_ms = now;
 		c->n = 0;
 	}
-	return ++c->n > limit.queries;
+	return ++c->n;
 }
 
 static struct throttled *throttled_of(struct shard *shard, uint64_t hash, uint64_t now)
@@ -81,6 +88,15 @@ static void throttle(struct shard *shard, uint64_t hash, uint64_t now)
 	*first = (struct throttled){ hash, now + limit.throttle_ms };
 }
 
+static void end_sessions(struct event *ev)
+{
+	while (ev->user->sessions) {
+		control_ended(ev->shard, ev->user->sessions, "ended");
+		session_end(ev->shard, ev->user->sessions);
+	}
+	ev->session = NULL;
+}
+
 bool query_over_limit(struct event *ev)
 {
 	struct user *u = ev->user;
@@ -95,7 +111,7 @@ bool query_over_limit(struct event *ev)
 		reply_error(ev);
 		return true;
 	}
-	if (!count(&u->queries, now))
+	if (count(&u->queries, now, limit.within_ms) <= limit.queries)
 		return false;
 	log_notice("[" SPAN_FMT "] is being disconnected, too many database queries within %llu seconds", (int)u->view.bare_len, u->view.bare,
 		(unsigned long long)(limit.within_ms / 1000));
@@ -104,17 +120,39 @@ bool query_over_limit(struct event *ev)
 	u->queries->n = 0;
 	event_error(ev, SE_RESOURCE_CONSTRAINT);
 	reply_error(ev);
-	while (u->sessions) {
-		control_ended(shard, u->sessions, "ended");
-		session_end(shard, u->sessions);
+	end_sessions(ev);
+	return true;
+}
+
+bool stanza_over_limit(struct event *ev)
+{
+	struct user *u = ev->user;
+	uint32_t n;
+
+	if (likely(!limit.stanzas))
+		return false;
+	n = count(&u->stanzas, clock_mono_ms(), limit.stanzas_ms);
+	if (n <= limit.stanzas)
+		return false;
+	stat_inc(STAT_LIMIT_USER_STANZAS);
+	/* Nobody can be told that a presence or an answer does not count: they go on, so that nothing is lost in silence, and up to an end. */
+	if (n <= limit.stanzas * PATIENCE && !packet_refusable(ev->packet))
+		return false;
+	event_error_text(ev, SE_RESOURCE_CONSTRAINT, "too many stanzas a short while ago");
+	reply_error(ev);
+	if (n > limit.stanzas * PATIENCE) {
+		log_notice("[" SPAN_FMT "] is being disconnected, too many stanzas within %llu seconds", (int)u->view.bare_len, u->view.bare,
+			(unsigned long long)(limit.stanzas_ms / 1000));
+		u->stanzas->n = 0;
+		end_sessions(ev);
 	}
-	ev->session = NULL;
 	return true;
 }
 
 bool query_refused_from_others(struct event *ev)
 {
-	if (!limit.queries || !is_subscription(ev) || !count(&ev->user->others_queries, clock_mono_ms()))
+	if (!limit.queries || !is_subscription(ev) || 
+		count(&ev->user->others_queries, clock_mono_ms(), limit.within_ms) <= limit.queries)
 		return false;
 	stat_inc(STAT_LIMIT_QUERIES);
 	ev->condition = SE_RESOURCE_CONSTRAINT;

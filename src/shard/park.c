@@ -6,6 +6,7 @@
 
 #include "shard/shard.h"
 #include "shardsm/log.h"
+#include "shardsm/stats.h"
 
 #define PARKS_FIRST 64u
 #define ROWS_MAX 64u /* of event_rows()'s calls, one write's */
@@ -35,6 +36,30 @@ static bool grow(struct shard *shard)
 	}
 	shard->nparks = n;
 	return true;
+}
+
+/* What one costs besides its bytes, about: the park, its request to the store, the user that is being loaded. */
+#define WAITING_MORE 2560u
+
+struct packet *packet_hold(struct shard *shard, const struct packet *p, bool anyway)
+{
+	uint64_t share = shard->server->set.tuning.waiting_bytes / shard->server->set.nshards;
+	struct packet *held;
+
+	/* What nobody can be told of goes on for as much again. */
+	if (share && !anyway && shard->waiting_bytes > share * (packet_refusable(p) ? 1 : 2)) {
+		stat_inc(STAT_LIMIT_WAITING);
+		return NULL;
+	}
+	held = packet_keep(p);
+	if (held)
+		shard->waiting_bytes += held->size + WAITING_MORE;
+	return held;
+}
+
+void packet_unhold(struct shard *shard, const struct packet *held)
+{
+	shard->waiting_bytes -= held->size + WAITING_MORE;
 }
 
 static void block(struct user *u, struct parked *park)
@@ -97,6 +122,8 @@ struct parked *park_take(struct shard *shard, uint64_t token)
 	shard->free_parks = i + 1;
 	if (park->user && park->blocks)
 		unblock(park);
+	if (park->packet)
+		packet_unhold(shard, park->packet);
 	return park;
 }
 
@@ -126,7 +153,9 @@ enum verdict event_ask(struct event *ev, struct store_req **req, resume_fn *fn, 
 	struct parked *park = NULL;
 	struct packet *kept = NULL;
 
-	if (!*req || (ev->packet && !(kept = packet_keep(ev->packet))) || !(park = park_new(shard, u, !(flags & ASK_FREE)))) {
+	if (!*req || (ev->packet && !(kept = packet_hold(shard, ev->packet, u && u->draining))) || !(park = park_new(shard, u, !(flags & ASK_FREE)))) {
+		if (kept)
+			packet_unhold(shard, kept);
 		packet_drop(&kept);
 		store_req_free(req);
 		free(state);

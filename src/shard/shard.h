@@ -94,6 +94,7 @@ struct shard {
 	uint32_t *park_next, *park_gen;
 	struct store_req *rows;       /* of event_rows(), not submitted yet; NULL: none */
 	uint32_t nrows;
+	uint64_t waiting_bytes;       /* of what packet_hold() made */
 	_Atomic uint32_t open_parks;  /* answers that are still to come; main looks at it when stopping */
 	_Atomic uint64_t turns;       /* bursts worked off; as above */
 	struct parked *blocked;       /* those that users' packets wait behind */
@@ -125,6 +126,7 @@ void event_init(struct event *ev, struct shard *shard, struct packet *p);
 void event_fini(struct event *ev);
 void event_finish(struct event *ev, enum verdict v); /* what comes of a chain's verdict */
 void reply_condition(struct shard *shard, struct packet *p, enum stanza_condition c);
+bool packet_refusable(const struct packet *p); /* does reply_condition() tell somebody, and may the packet be lost to its addressee? */
 
 /* chain.c */
 void chains_read(struct server *server);
@@ -176,11 +178,16 @@ void inspect(struct shard *shard, struct letter *question);
 
 /* limit.c */
 extern const struct tunables query_limit;
+/* A client's packet: over the limit of stanzas it was answered, and nothing more may be done with the event. */
+bool stanza_over_limit(struct event *ev);
 /* A client's packet: over the limit it was answered, and that user's sessions have ended: nothing more may be done with the event. */
 bool query_over_limit(struct event *ev);
 bool query_refused_from_others(struct event *ev); /* a packet for ev->user */
 
 /* park.c */
+/* A copy that waits for the store, counted. NULL: no memory, or as much waits already as may (anyway: never for that). */
+struct packet *packet_hold(struct shard *shard, const struct packet *p, bool anyway) MUST_USE;
+void packet_unhold(struct shard *shard, const struct packet *held); /* it is in hand again, to be dropped by packet_drop() */
 struct parked *park_new(struct shard *shard, struct user *u, bool blocks);
 struct parked *park_take(struct shard *shard, uint64_t token); /* NULL: unknown */
 /* The park's question to the store. Takes it. */

@@ -54,8 +54,14 @@ bool user_online_any(struct server *server, struct span bare, uint64_t hash)
 
 static struct user *user_new(struct shard *shard, const struct jid *jid, uint64_t hash)
 {
-	struct user *u = calloc(1, sizeof(*u) + jid->bare_len);
+	uint32_t most = shard->server->set.tuning.users;
+	struct user *u;
 
+	if (unlikely(most && stat_left(STAT_USERS_LOADED, STAT_USERS_UNLOADED) >= most)) {
+		stat_inc(STAT_LIMIT_USERS);
+		return NULL;
+	}
+	u = calloc(1, sizeof(*u) + jid->bare_len);
 	if (!u || !index_add(&shard->own_users, hash, u)) {
 		free(u);
 		return NULL;
@@ -105,6 +111,7 @@ static void user_retire(struct user *u)
 	user_forget(u);
 	free(u->queries);
 	free(u->others_queries);
+	free(u->stanzas);
 	tsan_release(&u->view);
 	rcu_after(&u->view.rcu, free_after_grace);
 }
@@ -141,17 +148,23 @@ static struct packet *pop(struct user *u)
 	struct waiting *w = take_first(u);
 	struct packet *p = w->packet;
 
+	packet_unhold(u->owner, p);
 	free(w);
 	return p;
 }
 
 void user_wait(struct user *u, struct packet *p)
 {
-	struct waiting *w = u->nwaiting < u->owner->server->set.tuning.user_queue || u->draining ? malloc(sizeof(*w)) : NULL;
+	uint32_t most = u->owner->server->set.tuning.user_queue;
+	struct waiting *w = NULL;
 
-	if (!w || !(w->packet = packet_keep(p))) {
-		free(w);
+	/* What nobody can be told of goes on for as much again. */
+	if (u->draining || u->nwaiting / (packet_refusable(p) ? 1 : 2) < most)
+		w = malloc(sizeof(*w));
+	else
 		stat_inc(STAT_LIMIT_USER_QUEUE);
+	if (!w || !(w->packet = packet_hold(u->owner, p, u->draining))) {
+		free(w);
 		reply_condition(u->owner, p, SE_RESOURCE_CONSTRAINT);
 		return;
 	}
@@ -194,6 +207,7 @@ void user_peer_lost(struct shard *shard, struct span name, const struct outbox *
 				push(u, w, false);
 				continue;
 			}
+			packet_unhold(shard, w->packet);
 			packet_drop(&w->packet);
 			free(w);
 		}

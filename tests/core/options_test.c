@@ -73,6 +73,10 @@ Test(options, defaults_are_jabberd2s)
 	cr_expect_eq(o.link_queue_bytes, 64ull << 20);
 	cr_expect_eq(o.shard_queue_bytes, 32ull << 20);
 	cr_expect_eq(o.user_queue_packets, 1000);
+	cr_expect_eq(o.waiting_bytes, 256ull << 20);
+	cr_expect_eq(o.user_sessions, 100);
+	cr_expect_eq(o.sessions, 0);
+	cr_expect_eq(o.users, 0);
 	done();
 }
 
