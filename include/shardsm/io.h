@@ -29,6 +29,7 @@ struct io_listen {
 struct io_tuning {
 	struct route_limits limits;
 	uint64_t link_bytes;       /* an outbox holding more is closed */
+	uint32_t silence_s;        /* a link whose other end acknowledges nothing, or takes nothing, for so long is lost; 0: the kernel's hours */
 	uint64_t shard_bytes;      /* links whose next frame goes to a shard with more are not read until it has less than half */
 };
 

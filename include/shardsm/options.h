@@ -46,6 +46,7 @@ struct options {
 	bool local_via_router;
 	struct route_limits route_limits;
 	uint64_t link_queue_bytes, shard_queue_bytes;
+	uint32_t link_silence; /* seconds */
 	uint32_t user_queue_packets;
 	uint64_t waiting_bytes;
 	uint32_t user_sessions, sessions, users; /* 0: any number */

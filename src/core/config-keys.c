@@ -136,6 +136,7 @@ static const char *const keys[] = {
 	"limits.attributes",
 	"limits.elements",
 	"limits.link-queue-bytes",
+	"limits.link-silence",
 	"limits.shard-queue-bytes",
 	"limits.user-queue-packets",
 	"limits.waiting-bytes",

@@ -148,6 +148,8 @@ static void read_limits(struct options *o, struct config *config)
 	r->elements = (uint32_t)config_int(config, "limits.elements", 4096, 64, MIB);
 	o->link_queue_bytes = (uint64_t)config_int(config, "limits.link-queue-bytes", 64 * MIB, MIB, 65536 * MIB);
 	o->shard_queue_bytes = (uint64_t)config_int(config, "limits.shard-queue-bytes", 32 * MIB, MIB, 65536 * MIB);
+	/* The kernel counts the pauses between its probes in whole seconds. */
+	o->link_silence = (uint32_t)config_int(config, "limits.link-silence", 30, 5, 7200);
 	o->user_queue_packets = (uint32_t)config_int(config, "limits.user-queue-packets", 1000, 1, 1000000);
 	o->waiting_bytes = (uint64_t)config_int(config, "limits.waiting-bytes", 256 * MIB, MIB, 65536 * MIB);
 	o->user_sessions = (uint32_t)config_int(config, "limits.user-sessions", 100, 0, INT32_MAX);

@@ -132,6 +132,28 @@ static void finish(struct acceptor *a)
 	}
 }
 
+/* Who is silent longest makes room: a login takes milliseconds, and those who only connect must not keep out who has one to do. */
+static void make_room(struct acceptor *a)
+{
+	struct link *longest = NULL, *silent = NULL;
+
+	if (atomic_load_explicit(&a->io->strangers, memory_order_relaxed) <= STRANGERS_MANY)
+		return;
+	/* The list begins with the latest. */
+	for (struct link *link = a->links; link; link = link->next) {
+		if (!link->counted)
+			continue;
+		longest = link;
+		if (link->stage == IN_HEADER)
+			silent = link;
+	}
+	if (!longest)
+		return;
+	log_limited(LOG_LEVEL_WARNING, "%s closed: it has not logged in, and neither have %d others", (silent ? silent : longest)->ob.name,
+		STRANGERS_MANY);
+	link_lost(silent ? silent : longest, NULL);
+}
+
 static void fresh_link(struct acceptor *a, struct fresh *fresh)
 {
 	struct link *link = NULL;
@@ -144,6 +166,7 @@ static void fresh_link(struct acceptor *a, struct fresh *fresh)
 		atomic_fetch_sub_explicit(&a->io->strangers, 1, memory_order_relaxed);
 		return;
 	}
+	make_room(a);
 	link->counted = true;
 	link->listen = fresh->listen;
 	link->stage = IN_HEADER;

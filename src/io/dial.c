@@ -51,6 +51,18 @@ static void dial_failed(struct acceptor *a, const char *why)
 	dial_again(a, false);
 }
 
+/* Nothing that the router could help: no attempt is used up. */
+static void dial_short(struct acceptor *a, const char *why)
+{
+	log_limited(LOG_LEVEL_ERROR, "the router cannot be dialled now (%s): raise the limit of open files, or that of memory", why);
+	a->dial.at = a->now + (uint64_t)a->io->cfg.router.retry_sleep * 1000;
+}
+
+static bool is_short(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
 void dial_now(struct acceptor *a)
 {
 	const struct io_router *router = &a->io->cfg.router;
@@ -68,19 +80,22 @@ void dial_now(struct acceptor *a)
 	}
 	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || (connect(fd, ai->ai_addr, ai->ai_addrlen) != 0 && errno != EINPROGRESS)) {
-		const char *why = strerror(errno);
+		int error = errno;
 
 		if (fd >= 0)
 			close(fd);
 		freeaddrinfo(ai);
-		dial_failed(a, why);
+		if (is_short(error))
+			dial_short(a, strerror(error));
+		else
+			dial_failed(a, strerror(error));
 		return;
 	}
 	freeaddrinfo(ai);
 	n = snprintf(name, sizeof name, "%s:%u (router)", router->ip, (unsigned)router->port);
 	link = link_new(a, fd, span_of(name, (size_t)n < sizeof name ? (size_t)n : sizeof name - 1));
 	if (!link) {
-		dial_failed(a, "out of memory");
+		dial_short(a, strerror(ENOMEM));
 		return;
 	}
 	link->router = true;
@@ -107,7 +122,6 @@ void dial_connected(struct link *link)
 		return;
 	}
 	setsockopt(link->watch.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	setsockopt(link->watch.fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
 	link->stage = OUT_HEADER;
 	acceptor_watch(link->home, &link->watch, EPOLLIN | EPOLLHUP);
 	stream_open(link);
@@ -149,6 +163,12 @@ void dial_bound(struct link *link, const struct route *route)
 
 	if (link->binds == 0)
 		return;
+	if (route->error == 409 && link->home->dial.known) {
+		/* The link that we lost may not be lost for the router yet, which then keeps our names for it. */
+		log_notice("router refused bind request (409): the lost link may still have the name, trying again");
+		link_lost(link, "bind refused");
+		return;
+	}
 	if (route->error) {
 		log_error("router refused bind request (%u)", (unsigned)route->error);
 		log_error(route->error == 409 ? "a name of ours is taken: stop the other session manager, or change <id> or <local><id>" :
@@ -163,6 +183,7 @@ void dial_bound(struct link *link, const struct route *route)
 		return;
 	log_notice(SPAN_FMT " ready for sessions", SPAN_ARG(cfg->id));
 	link->home->dial.left = cfg->router.retry_lost;
+	link->home->dial.known = true;
 	if (cfg->ready)
 		cfg->ready(cfg->arg);
 }
@@ -175,5 +196,5 @@ void dial_lost(struct acceptor *a, struct link *link, const char *why)
 	if (link->refused && a->phase == PHASE_RUN)
 		give_up(a);
 	else
-		dial_again(a, link->at_once && link->known);
+		dial_again(a, link->at_once && link->known && a->now - link->since >= (uint64_t)a->io->cfg.router.retry_sleep * 1000);
 }

@@ -5,6 +5,8 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -135,10 +137,29 @@ struct link *link_new(struct acceptor *a, int fd, struct span name)
 	return link;
 }
 
+/* The other end's machine may go without a word: then nothing but the lack of acknowledgements tells. Probed half way while there is
+ * nothing to send, and three times from then on. */
+static void watch_silence(const struct link *link)
+{
+	int seconds = (int)link->home->io->cfg.tuning.silence_s, fd = link->watch.fd, one = 1;
+	int idle = seconds / 2, pause = seconds / 6 ? seconds / 6 : 1, probes = 3;
+	unsigned ms = (unsigned)seconds * 1000;
+
+	if (seconds == 0)
+		return;
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &pause, sizeof pause);
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+}
+
 void link_retune(struct link *link)
 {
 	const struct io_tuning *tuning = &link->home->io->cfg.tuning;
 
+	if (link->stage == LINK_ONLINE)
+		watch_silence(link);
 	link->ob.limit = tuning->link_bytes;
 	/* A login has narrower limits until its stream begins anew. */
 	if (link->stage == IN_RESTART || link->stage >= OUT_RESTART)
@@ -167,7 +188,9 @@ void link_online(struct link *link)
 	link->stage = LINK_ONLINE;
 	stat_inc(STAT_LINKS_UP);
 	link->known = true;
+	link->since = link->home->now;
 	link->deadline = 0;
+	watch_silence(link);
 	no_stranger(link);
 	digest_free(&link->digest);
 	if (!link->ob.accept && !link->scanner.shapes)

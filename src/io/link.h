@@ -51,10 +51,11 @@ struct link {
 	enum link_stage stage;
 	bool router;             /* we dialled it */
 	bool refused;            /* the router turned down what we need: do not dial again */
-	bool at_once;            /* the router ended the stream by an error: dial again without a pause */
+	bool at_once;            /* the router ended the stream by an error: dial again without a pause, if it was not a short one */
 	bool known;              /* has been online: the shards may have heard of it */
 	bool header_sent, counted, told; /* told: of the names that were there before it */
 	uint64_t deadline;       /* of the login or the closing, ms; 0: none */
+	uint64_t since;          /* when it came online, ms */
 	const struct io_listen *listen; /* where it came in; NULL: dialled */
 	struct digest *digest;
 	char stream_id[33];
@@ -101,7 +102,11 @@ struct dial {
 	int left;           /* attempts; negative: for ever */
 	uint64_t at;        /* when to try next, ms; 0: not waiting */
 	bool over;          /* gave up */
+	bool known;         /* every name has been bound once */
 };
+
+/* Links that have not logged in: with so many there are, one that has waited longest goes for each that comes. */
+#define STRANGERS_MANY 256
 
 enum phase { PHASE_RUN, PHASE_QUIET, PHASE_FINISH };
 

@@ -16,12 +16,12 @@
 #include "io/link.h"
 #include "shardsm/log.h"
 
-#define BACKLOG 256
+#define BACKLOG 1024
 #define ACCEPTS_A_TURN 32
 /* Out of descriptors: nothing to do but to look again later; without the pause the full backlog would keep the thread spinning. */
 #define ACCEPT_PAUSE_MS 500
 /* Links that have not logged in, all together: each may hold a buffer and a descriptor. */
-#define STRANGERS_MAX 256
+#define STRANGERS_MAX (2 * STRANGERS_MANY)
 
 bool listener_open(struct listener *l, const struct io_listen *config)
 {
@@ -97,7 +97,6 @@ void listener_ready(struct acceptor *a, struct watch *w, uint32_t events)
 			continue;
 		}
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
 		atomic_fetch_add_explicit(&a->io->strangers, 1, memory_order_relaxed);
 		hand_out(a, fd, l->config);
 	}
