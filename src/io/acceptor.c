@@ -266,7 +266,7 @@ static int sleep_ms(const struct acceptor *a)
 	return until > a->now ? (int)(until - a->now) : 0;
 }
 
-static void turn(struct acceptor *a)
+void acceptor_turn(struct acceptor *a)
 {
 	struct epoll_event events[EVENTS];
 	int ms = sleep_ms(a), n;
@@ -317,7 +317,7 @@ void *acceptor_run(void *arg)
 		dial_now(a);
 	}
 	while (a->phase != PHASE_FINISH || (a->links && a->now < a->finish_by))
-		turn(a);
+		acceptor_turn(a);
 	close_links(a);
 	/* A link may have asked in its last moments; its letter holds a reference. */
 	take_letters(a);

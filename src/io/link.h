@@ -153,6 +153,8 @@ bool io_serves(const struct io *io, struct span name);
 bool acceptor_open(struct acceptor *a, struct io *io, uint32_t index) MUST_USE;
 void acceptor_close(struct acceptor *a);
 void *acceptor_run(void *acceptor);
+/* Sleeps until something is there, works it off, hands it over. The acceptor's thread calls nothing else; what measures it may be that thread. */
+void acceptor_turn(struct acceptor *a);
 bool acceptor_watch(struct acceptor *a, struct watch *w, uint32_t events); /* 0 events: takes it out */
 struct scratch_frame { char *frame, *extra; size_t extra_cap; };
 bool acceptor_scratch(struct acceptor *a, size_t frame, struct scratch_frame *out) MUST_USE;
