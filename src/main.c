@@ -13,14 +13,13 @@
 
 #include "config.h"
 #include "program.h"
+#include "stop.h"
 #include "shardsm/hash.h"
 #include "shardsm/log.h"
 #include "shardsm/rcu.h"
 #include "shardsm/xml.h"
 
 #define EXIT_CONFIG 2
-#define STOP_MS 3000  /* for what is queued and for the sessions to end; with the links' second below the five that an init allows */
-#define FLUSH_MS 1000 /* for the last bytes on the links */
 
 static void gave_up(void *arg)
 {
@@ -168,19 +167,40 @@ static void say_start(const struct program *p)
 	log_notice("threads: %u acceptors, %u workers, %u for the store", o->acceptors, o->workers, o->store_threads);
 }
 
+/* From here on every step ends in its share of the time: the shards come first, because what they send is what the links write, and what
+ * they ask is what the store carries out. */
+static bool stop(struct program *p)
+{
+	const struct deadline *deadline = stop_begin((uint32_t)p->live_options.stop_seconds * 1000);
+	bool done;
+
+	server_drain(p->server);
+	log_notice("shutting down");
+	io_quiesce(p->io, deadline);
+	stop_now("a shard is at work");
+	done = server_stop(p->server, deadline);
+	stop_now("links are written");
+	if (!io_stop(&p->io, deadline)) {
+		log_warning("shutting down: not all that the links sent could be worked off, or not all that was meant for them written");
+		done = false;
+	}
+	stop_now("the database is at work");
+	store_close(&p->store);
+	admin_close(&p->admin);
+	return done;
+}
+
 static int serve(struct program *p)
 {
+	bool done;
+
 	if (!server_start(p->server) || !io_start(p->io))
 		return EXIT_FAILURE;
 	log_start();
 	admin_run(p->admin);
-	log_notice("shutting down");
-	io_quiesce(p->io);
-	server_stop(p->server, STOP_MS);
-	store_close(&p->store);
-	io_stop(&p->io, FLUSH_MS);
-	admin_close(&p->admin);
-	return atomic_load(&p->gave_up) ? EXIT_FAILURE : EXIT_SUCCESS;
+	done = stop(p);
+	stop_end();
+	return atomic_load(&p->gave_up) ? EXIT_FAILURE : done ? EXIT_SUCCESS : EXIT_LEFT;
 }
 
 static void close_all(struct program *p)

@@ -5,6 +5,7 @@
 #ifndef SHARDSM_IO_H
 #define SHARDSM_IO_H
 
+#include "shardsm/deadline.h"
 #include "shardsm/names.h"
 #include "shardsm/route.h"
 
@@ -64,10 +65,13 @@ bool io_start(struct io *io) MUST_USE;
 void io_retune(struct io *io, const struct io_tuning *tuning);
 struct mailbox *io_mailbox(struct io *io, uint32_t i); /* of an acceptor */
 uint16_t io_listening(const struct io *io, uint32_t i);
-/* Stops accepting, dialling and reading. When it returns nothing is posted to a shard any more; writing goes on. */
-void io_quiesce(struct io *io);
-/* After the shards are done: ends every stream, waits up to ms until all is written, closes, frees. Quiesces first if that
- * was not done. */
-void io_stop(struct io **io, int ms);
+/* Stops accepting and dialling; what the kernel holds of the links is read once more, then reading stops too; what was read is
+ * posted by QUEUED_PERCENT of the deadline. When it returns nothing is posted to a shard any more; writing goes on. */
+#define QUEUED_PERCENT 40
+void io_quiesce(struct io *io, const struct deadline *deadline);
+/* After the shards are done: ends every stream, waits until all is written, by LINKS_PERCENT of the deadline, closes, frees. Quiesces
+ * first if that was not done. False: not all that came was worked off, or not all of it written. */
+#define LINKS_PERCENT 90
+bool io_stop(struct io **io, const struct deadline *deadline);
 
 #endif

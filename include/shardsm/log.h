@@ -19,6 +19,7 @@ void log_open(struct span type, const char *ident, const char *facility, const c
  * further lines are lost, and a line says how many. */
 void log_start(void);
 void log_reopen(void); /* async-signal-safe */
+void log_flush(void); /* all that was said is written, or a second has passed */
 void log_close(void);
 extern _Atomic enum log_level log_threshold; /* -D: LOG_LEVEL_DEBUG */
 

@@ -44,6 +44,7 @@ struct options {
 	unsigned acceptors, workers, store_threads; /* 1..THREADS_MAX */
 	bool route_parser_mxml;
 	bool local_via_router;
+	unsigned stop_seconds;   /* from the signal to the exit */
 	struct route_limits route_limits;
 	uint64_t link_queue_bytes, shard_queue_bytes;
 	uint32_t link_silence; /* seconds */

@@ -7,6 +7,7 @@
 
 #include "shardsm/buf.h"
 #include "shardsm/config.h"
+#include "shardsm/deadline.h"
 #include "shardsm/jid.h"
 #include "shardsm/mailbox.h"
 #include "shardsm/names.h"
@@ -75,8 +76,11 @@ uint32_t server_ask(struct server *server, const struct server_answer *question,
 void server_answer_free(struct server_answer *answer);
 
 /* Works off what is queued, ends every session as the stock sm does (ended, unavailable, rows), waits for the store's answers, then
- * stops the threads; each wait is bounded by half of ms. Nobody may post packets any more. */
-void server_stop(struct server *server, int ms);
+ * stops the threads. What is queued has until WORKED_OFF_PERCENT of the deadline, sessions until ENDED_PERCENT. Nobody may post packets
+ * any more. False: something was left, the log says what. */
+#define WORKED_OFF_PERCENT 50
+#define ENDED_PERCENT 75
+bool server_stop(struct server *server, const struct deadline *deadline) MUST_USE;
 void server_free(struct server **server); /* after server_stop() and store_close() */
 
 #endif

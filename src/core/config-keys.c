@@ -120,6 +120,7 @@ static const char *const keys[] = {
 	"listen.secret",
 	"route-parser",
 	"local-delivery",
+	"stop-timeout",
 	"user.verify.from",
 	"user.verify.mails-per-hour",
 	"user.verify.smtp.host",

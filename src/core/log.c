@@ -164,6 +164,15 @@ void log_close(void)
 	sink_switch();
 }
 
+void log_flush(void)
+{
+	struct sink *s = sink_enter();
+
+	if (atomic_load(&s->buffered))
+		log_writer_flush();
+	sink_leave(s);
+}
+
 void log_reopen(void)
 {
 	atomic_store(&reopen_wanted, true);

@@ -200,6 +200,7 @@ bool options_read(struct options *o, struct config *config)
 	if (o->local_via_router && !o->dial)
 		config_bad(config, config_get(config, "local-delivery", 0),
 			"\"router\" needs a <router> that local packets can go through; right would be \"direct\"");
+	o->stop_seconds = (unsigned)config_int(config, "stop-timeout", 4, 1, 3600);
 	read_limits(o, config);
 	read_admin(o, config);
 	return config_errors(config) == 0;

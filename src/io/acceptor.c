@@ -107,14 +107,32 @@ void acceptor_tell_shards(struct acceptor *a, struct peer_gone **letters)
 
 static void quiesce(struct acceptor *a)
 {
+	struct link *next;
+
 	for (uint32_t i = 0; a->index == 0 && i < a->io->cfg.nlistens; i++) {
 		acceptor_watch(a, &a->io->listeners[i].watch, 0);
 		a->io->listeners[i].again = 0;
 	}
+	for (struct link *link = a->links; link; link = next) {
+		next = link->next;
+		link_read_last(link);
+	}
 	for (struct link *link = a->links; link; link = link->next)
-		link_stop_reading(link);
-	a->paused = 0;
+		if (!link->held)
+			link_stop_reading(link);
 	a->dial.at = 0;
+	a->phase = PHASE_LAST;
+}
+
+/* Once no link waits for a shard any more, or there is no more time for that. */
+static void quiet(struct acceptor *a)
+{
+	if (a->phase != PHASE_LAST || (a->paused && deadline_left(a->io->deadline, QUEUED_PERCENT)))
+		return;
+	a->left = a->paused;
+	for (struct link *link = a->links; link; link = link->next)
+		link->held = false;
+	a->paused = 0;
 	a->phase = PHASE_QUIET;
 	dispatch_tray_post(&a->shards);
 	sem_post(&a->io->quiet);
@@ -125,7 +143,6 @@ static void finish(struct acceptor *a)
 	struct link *next;
 
 	a->phase = PHASE_FINISH;
-	a->finish_by = a->now + (uint64_t)a->io->finish_ms;
 	for (struct link *link = a->links; link; link = next) {
 		next = link->next;
 		link_end(link, NULL, NULL);
@@ -288,17 +305,20 @@ void acceptor_turn(struct acceptor *a)
 	take_letters(a);
 	look_at_time(a);
 	resume_links(a);
+	quiet(a);
 	dispatch_tray_post(&a->shards);
 	out_flush(a->out);
 	reap(a);
 	rcu_quiet();
 }
 
-/* The end: whatever is left after finish_ms is not going to be read by anybody. */
+/* The end: nobody waits any longer for whoever has not read. */
 static void close_links(struct acceptor *a)
 {
-	while (a->links)
+	while (a->links) {
+		a->left |= !link_drained(a->links);
 		link_lost(a->links, "it did not read in time");
+	}
 	reap(a);
 }
 
@@ -316,7 +336,7 @@ void *acceptor_run(void *arg)
 		a->dial.left = a->io->cfg.router.retry_init;
 		dial_now(a);
 	}
-	while (a->phase != PHASE_FINISH || (a->links && a->now < a->finish_by))
+	while (a->phase != PHASE_FINISH || (a->links && deadline_left(a->io->deadline, LINKS_PERCENT)))
 		acceptor_turn(a);
 	close_links(a);
 	/* A link may have asked in its last moments; its letter holds a reference. */

@@ -141,11 +141,12 @@ uint16_t io_listening(const struct io *io, uint32_t i)
 	return io->listeners[i].port;
 }
 
-void io_quiesce(struct io *io)
+void io_quiesce(struct io *io, const struct deadline *deadline)
 {
 	if (io->quiesced)
 		return;
 	io->quiesced = true;
+	io->deadline = deadline;
 	for (uint32_t i = 0; i < io->cfg.acceptors; i++) {
 		struct letter *letter = &io->acceptors[i].quiesce;
 
@@ -158,14 +159,14 @@ void io_quiesce(struct io *io)
 	}
 }
 
-void io_stop(struct io **iop, int ms)
+bool io_stop(struct io **iop, const struct deadline *deadline)
 {
 	struct io *io = *iop;
+	bool done = true;
 
 	if (!io)
-		return;
-	io_quiesce(io);
-	io->finish_ms = ms;
+		return true;
+	io_quiesce(io, deadline);
 	for (uint32_t i = 0; i < io->cfg.acceptors; i++) {
 		struct letter *letter = &io->acceptors[i].finish;
 
@@ -175,6 +176,8 @@ void io_stop(struct io **iop, int ms)
 	for (uint32_t i = 0; i < io->cfg.acceptors; i++) {
 		if (io->acceptors[i].started)
 			pthread_join(io->acceptors[i].thread, NULL);
+		done = done && !io->acceptors[i].left;
 	}
 	io_free(iop);
+	return done;
 }

@@ -21,6 +21,7 @@
 #define LOGIN_MS 10000
 #define LOGIN_BYTES (16u * 1024)   /* the buffer of a link that has not logged in; it is the limit of its frames too */
 #define READ_BYTES (256u * 1024)   /* a read at most; larger only for a larger frame */
+#define LAST_READS 32              /* when we stop: a peer that goes on sending does not keep us */
 #define CLOSING_MS 5000            /* our last words, and the peer's */
 #define FAREWELL_MS 200            /* the same when we stop, and all of ours has been sent */
 
@@ -212,7 +213,6 @@ static void watch_change(struct link *link, uint32_t set, uint32_t clear)
 
 void link_stop_reading(struct link *link)
 {
-	link->held = false;
 	watch_change(link, 0, EPOLLIN);
 }
 
@@ -233,7 +233,7 @@ static void link_forget(struct link *link)
 	} else {
 		bind_forget(link);
 	}
-	if (a->phase == PHASE_RUN && link->known) {
+	if (a->phase <= PHASE_LAST && link->known) {
 		peer_letters_aim(a->io, link->gone, LETTER_PEER_GONE, link);
 		acceptor_tell_shards(a, link->gone);
 	}
@@ -340,7 +340,7 @@ void link_resume(struct link *link)
 	if (!forward_frame(link, link->in + link->held_off, &packet))
 		return;
 	link_pump(link);
-	if (link_alive(link) && !link->held)
+	if (link_alive(link) && !link->held && link->home->phase == PHASE_RUN)
 		watch_change(link, EPOLLIN, 0);
 }
 
@@ -417,25 +417,33 @@ static bool link_room(struct link *link)
 	return link->in_cap > link->in_len;
 }
 
-static void link_readable(struct link *link)
+/* True: there may be more to read. */
+static bool link_readable(struct link *link)
 {
 	ssize_t n;
 
 	if (!link_room(link)) {
 		link_end(link, "policy-violation", "more bytes than a frame may have");
-		return;
+		return false;
 	}
 	n = link_recv(link, link->in + link->in_len, link->in_cap - link->in_len);
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return;
+		return false;
 	if (n <= 0) {
 		link_lost(link, n < 0 ? strerror(errno) : NULL);
-		return;
+		return false;
 	}
 	if (link->stage == LINK_CLOSING)
-		return;
+		return false;
 	link->in_len += (uint32_t)n;
 	link_pump(link);
+	return link_alive(link) && !link->held;
+}
+
+void link_read_last(struct link *link)
+{
+	for (int i = 0; i < LAST_READS && link->stage == LINK_ONLINE && !link->held && link_readable(link); i++)
+		;
 }
 
 void link_ready(struct acceptor *a, struct watch *w, uint32_t events)

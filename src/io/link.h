@@ -108,7 +108,12 @@ struct dial {
 /* Links that have not logged in: with so many there are, one that has waited longest goes for each that comes. */
 #define STRANGERS_MANY 256
 
-enum phase { PHASE_RUN, PHASE_QUIET, PHASE_FINISH };
+enum phase {
+	PHASE_RUN,
+	PHASE_LAST,   /* of links that wait for a shard, what was read is worked off; nothing more is read */
+	PHASE_QUIET,  /* nothing is posted to shards any more */
+	PHASE_FINISH, /* last bytes are written */
+};
 
 struct acceptor {
 	struct io *io;
@@ -124,7 +129,7 @@ struct acceptor {
 	uint32_t paused;           /* links that wait for a shard */
 	uint64_t now;              /* ms, of this turn */
 	enum phase phase;
-	uint64_t finish_by;
+	bool left;                 /* at the end: something was not worked off, or not written */
 	struct dial dial;          /* acceptor 0 */
 	struct letter quiesce, finish;
 	char *scratch;             /* for frames that mini-XML reads */
@@ -143,7 +148,7 @@ struct io {
 	_Atomic uint32_t next_acceptor;
 	sem_t quiet;               /* each acceptor, once */
 	bool quiesced;
-	int finish_ms;
+	const struct deadline *deadline; /* of the end; set before the letter that says it */
 };
 
 /* io.c */
@@ -179,6 +184,7 @@ void link_online(struct link *link);                /* logged in: larger buffers
 /* Our last words, then the end. condition NULL: no stream error. why is logged. */
 void link_end(struct link *link, const char *condition, const char *why);
 void link_lost(struct link *link, const char *why); /* the end, without words */
+void link_read_last(struct link *link); /* what has come by now, within bounds */
 void link_stop_reading(struct link *link);
 bool link_drained(const struct link *link);         /* all is with the kernel */
 static inline bool link_alive(const struct link *link) { return link->stage < LINK_CLOSING; }

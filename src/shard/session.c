@@ -161,31 +161,36 @@ void session_drop(struct shard *shard, struct session *s)
 	rcu_after(&s->rcu, free_after_grace);
 }
 
-static void end_all_of(struct shard *shard, struct peer *peer, bool tell)
+static void end_one(struct shard *shard, struct session *s, bool tell)
 {
-	while (peer->sessions) {
-		struct session *s = peer->sessions;
-		struct user *u = s->user;
+	struct user *u = s->user;
 
-		if (tell)
-			control_ended(shard, s, "ended");
-		session_end(shard, s);
-		user_settle(u);
-	}
+	if (tell)
+		control_ended(shard, s, "ended");
+	session_end(shard, s);
+	user_settle(u);
 }
 
 void sessions_peer_gone(struct shard *shard, struct span name, struct outbox *link)
 {
 	for (struct peer *peer = shard->peers; peer; peer = peer->next)
 		if (peer->link == link && (!name.n || peer_is(peer, name, link)))
-			end_all_of(shard, peer, false);
+			while (peer->sessions)
+				end_one(shard, peer->sessions, false);
 	peer_drop_unused(shard, link);
 }
 
-void sessions_end_all(struct shard *shard)
+bool sessions_end_some(struct shard *shard, uint32_t n)
 {
-	for (struct peer *peer = shard->peers; peer; peer = peer->next)
-		end_all_of(shard, peer, true);
+	for (struct peer *peer = shard->peers; peer; peer = peer->next) {
+		while (peer->sessions && n) {
+			end_one(shard, peer->sessions, true);
+			n--;
+		}
+		if (peer->sessions)
+			return true;
+	}
+	return false;
 }
 
 void peers_free(struct shard *shard)

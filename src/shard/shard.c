@@ -13,6 +13,7 @@
 #include "shardsm/stats.h"
 
 #define TABLE_FIRST 1024u /* buckets; cds_lfht grows and shrinks by itself */
+#define STOP_BURST 256u    /* sessions */
 
 /* Once for each packet, however often it has to wait. */
 static void count_in(const struct packet *p)
@@ -150,6 +151,26 @@ static void on_mail(struct shard *shard, struct letter *l)
 	free(mail);
 }
 
+static void count_left(struct session *s, void *arg)
+{
+	(void)arg;
+	atomic_fetch_add_explicit(&s->user->owner->server->sessions_left, 1, memory_order_relaxed);
+}
+
+/* A burst of sessions at a time: what they cause in other shards, and the database's answers, come between. */
+static void on_stop(struct shard *shard, struct letter *l)
+{
+	const bool more = sessions_end_some(shard, STOP_BURST);
+
+	if (more && deadline_left(shard->server->stop, ENDED_PERCENT)) {
+		mailbox_post(&shard->box, &l);
+		return;
+	}
+	free(l);
+	if (more)
+		each_session(shard, count_left, NULL);
+}
+
 static void on_letter(struct shard *shard, struct letter *l)
 {
 	switch (l->kind) {
@@ -179,8 +200,7 @@ static void on_letter(struct shard *shard, struct letter *l)
 		on_mail(shard, l);
 		break;
 	case LETTER_STOP:
-		sessions_end_all(shard);
-		free(l);
+		on_stop(shard, l);
 		break;
 	case LETTER_EXIT:
 		shard->leaving = true;
@@ -423,32 +443,43 @@ static bool all_idle(struct server *server, uint64_t *turns)
 }
 
 /* A shard may hand work to another one while we look: only when nobody worked between two looks is all of it done. */
-static bool wait_idle(struct server *server, int ms)
+static bool wait_idle(struct server *server, unsigned percent)
 {
-	uint64_t until = clock_mono_ms() + (uint64_t)ms, before, after;
+	uint64_t before, after;
 
 	while (!all_idle(server, &before) || !all_idle(server, &after) || before != after) {
-		if (clock_mono_ms() >= until)
+		if (!deadline_left(server->stop, percent))
 			return false;
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 	}
 	return true;
 }
 
-void server_stop(struct server *server, int ms)
+bool server_stop(struct server *server, const struct deadline *deadline)
 {
-	if (!wait_idle(server, ms / 2))
-		log_warning("shutting down: what was queued took longer than %d ms", ms / 2);
+	uint32_t left;
+	bool done;
+
+	server->stop = deadline;
+	done = wait_idle(server, WORKED_OFF_PERCENT);
+	if (!done)
+		log_warning("shutting down: not all that was queued could be worked off in time");
 	if (server->mailer)
 		mailer_stop(server->mailer);
 	post_all(server, LETTER_STOP);
-	if (!wait_idle(server, ms / 2))
-		log_warning("shutting down: ending the sessions took longer than %d ms", ms / 2);
+	if (!wait_idle(server, ENDED_PERCENT)) {
+		log_warning("shutting down: not all that the end of sessions causes could be worked off in time");
+		done = false;
+	}
 	post_all(server, LETTER_EXIT);
 	for (uint32_t i = 0; i < server->set.nshards; i++)
 		pthread_join(server->shards[i]->thread, NULL);
 	if (server->mailer)
 		mailer_close(&server->mailer);
+	left = atomic_load(&server->sessions_left);
+	if (left)
+		log_warning("shutting down: %u sessions were not ended in time, their c2s sees the link close", left);
+	return done && !left;
 }
 
 /* What nobody came for: letters that were posted after the end, answers of a store that was slower than the stop. */

@@ -35,6 +35,8 @@ struct server {
 	int64_t started;
 	struct mailer *mailer; /* NULL: no module in use sends mail */
 	_Atomic bool draining;
+	const struct deadline *stop; /* set before the letter that says it */
+	_Atomic uint32_t sessions_left; /* by then */
 	bool everybody; /* the module active is in no chain: whoever c2s lets in has an account (anonymous logins) */
 	char os[64];
 };
@@ -169,7 +171,7 @@ struct session *session_start(struct shard *shard, struct user *u, const struct 
 void session_end(struct shard *shard, struct session *s); /* unavailable, sess-end, unlinked; the user is not settled */
 void session_drop(struct shard *shard, struct session *s); /* at the end: nobody is told */
 void sessions_peer_gone(struct shard *shard, struct span name, struct outbox *link);
-void sessions_end_all(struct shard *shard);
+bool sessions_end_some(struct shard *shard, uint32_t n); /* each is told; true: there are more */
 void peers_free(struct shard *shard); /* at the end */
 bool peer_is(const struct peer *peer, struct span name, const struct outbox *link);
 

@@ -19,7 +19,7 @@ LEFT_OUT = ('storage.mysql.', 'storage.pgsql.', 'storage.db.', 'storage.oracle.'
 # What the sample has and Debian's file leaves to its defaults, which these are for jabberd2's sm, too.
 DEFAULTS = {'storage.limits.queries': ['0'], 'user.vcard.max-field-size.default': ['16384'],
             'user.vcard.max-field-size.avatar': ['16384'], 'offline.userquota': ['0'], 'roster.maxitems': ['0']}
-OWN = ('threads.', 'limits.', 'route-parser', 'local-delivery')
+OWN = ('threads.', 'limits.', 'route-parser', 'local-delivery', 'stop-timeout')
 
 passed = failed = 0
 

@@ -139,6 +139,8 @@ static void send_to(struct names *names, struct out_tray *tray, char *args)
 	rcu_quiet();
 }
 
+static struct deadline deadline;
+
 static void commands(struct io *io, struct names *names)
 {
 	struct out_tray *tray = out_tray_new();
@@ -157,7 +159,8 @@ static void commands(struct io *io, struct names *names)
 		if (strcmp(line, "release") == 0 && held)
 			held = pthread_mutex_unlock(&holding) != 0;
 		if (strcmp(line, "quiesce") == 0) {
-			io_quiesce(io);
+			deadline_set(&deadline, 2000);
+			io_quiesce(io, &deadline);
 			say("quiesced");
 		}
 		if (strcmp(line, "stop") == 0)
@@ -217,7 +220,8 @@ int main(int argc, char **argv)
 	}
 	say("started %u", cfg.nlistens ? (unsigned)io_listening(io, 0) : 0);
 	commands(io, cfg.names);
-	io_quiesce(io);
+	deadline_set(&deadline, 2000);
+	io_quiesce(io, &deadline);
 	for (unsigned i = 0; i < cfg.nshards; i++) {
 		struct letter *l = calloc(1, sizeof *l);
 
@@ -225,7 +229,7 @@ int main(int argc, char **argv)
 		mailbox_post(&boxes[i], &l);
 		pthread_join(threads[i], NULL);
 	}
-	io_stop(&io, 2000);
+	say(io_stop(&io, &deadline) ? "nothing left" : "something left");
 	rcu_wake();
 	names_free(&cfg.names);
 	rcu_settle();

@@ -121,11 +121,13 @@ struct harness *harness_new(uint32_t nshards)
 void harness_free(struct harness **hp)
 {
 	struct harness *h = *hp;
+	struct deadline deadline;
 	char command[96];
 
 	dispatch_tray_fini(&h->tray);
 	rcu_thread_end();
-	server_stop(h->server, 20000);
+	deadline_set(&deadline, 20000);
+	must(server_stop(h->server, &deadline), "the server did not stop in time");
 	store_close(&h->store);
 	snprintf(command, sizeof(command), "rm -rf '%s'", h->dir);
 	must(system(command) == 0, "cannot remove the temporary directory");

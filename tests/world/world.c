@@ -120,11 +120,15 @@ void world_open(const char *config)
 
 void world_close(void)
 {
+	struct deadline at_once;
+
 	memory_store_clear();
 	dispatch_tray_fini(&world.tray);
 	grace_period();
 	rcu_thread_end();
-	io_stop(&world.io, 0);
+	deadline_set(&at_once, 0);
+	if (!io_stop(&world.io, &at_once))
+		broken("a link was left with something on it");
 	server_free(&world.server);
 	names_free(&world.names);
 	grace_period();
