@@ -97,6 +97,8 @@ struct module {
 	enum verdict (*user_leaving)(struct event *ev); /* user-delete, before anything is deleted: V_PASS, V_PARKED or V_ERROR */
 	bool (*stale)(struct event *ev, struct span row); /* pkt-user: a stored stanza is about to go to ev->session; true: it is dropped */
 	void (*disco_extend)(struct event *ev, struct buf *out);
+	/* User-load: a contact of a user with privacy lists is about to be next in the roster, or after: has become it. next NULL: nobody. */
+	void (*contact_turns)(struct event *ev, const struct roster_item *old, const struct roster_item *next, bool after);
 	/* pkt-router, on every shard: a component came over a link, or it went (name empty: all that came over that link). */
 	void (*component)(struct shard *shard, struct span name, const struct outbox *link, bool here);
 };
@@ -140,6 +142,8 @@ void send_stanza(struct shard *shard, const struct stanza *st);
 void pass_to_session(struct event *ev, struct session *s, const struct jid *to);
 /* The packet, by packet->to, from packet->from (both must be set). */
 void pass_on(struct shard *shard, struct packet *p);
+/* out_router, for a stanza to a bare JID: that resource of it must not get it. Holds for accounts of ours; another server is not told. */
+void event_except(struct event *ev, const struct jid *full);
 /* An event of a session here whose stanza is for the server itself: in-router, then pkt-sm, on this shard. */
 void deliver_to_server(struct event *ev);
 /* A fresh id for an IQ of ours, 16 hex digits that cannot be guessed. */
@@ -187,6 +191,8 @@ bool stored_content(struct shard *shard, struct span row, struct buf *out);
 struct xml_doc *stored_tree(struct shard *shard, struct span row, struct xml **stanza);
 /* A row's stanza back to its sender as an error. False: the row is not a stanza. */
 bool stored_bounce(struct shard *shard, struct span row, enum stanza_condition c);
+/* Every module's contact_turns(). */
+void contact_turns(struct event *ev, const struct roster_item *old, const struct roster_item *next, bool after);
 /* Does a module of pkt-user say that a row's stanza must not be handed over any more? */
 bool stored_stale(struct event *ev, struct span row);
 /* Bytes that a database held and that are to be XML: one element, with nothing that the gate refuses. */

@@ -35,6 +35,7 @@ struct packet {
 	uint64_t hash;        /* hash_bytes() of the bare JID to; 0: not known */
 	struct sm_id session; /* that it says it is of; the shard's, see packet_session() */
 	struct jid from, to;  /* prepared; s NULL: not known (yet). Their text follows the frame */
+	struct span except;   /* STAGE_DELIVER: resources of to that must not get it, each as two bytes of length and its text */
 	struct route route;
 };
 

@@ -194,6 +194,7 @@ struct item_fields {
 	uint32_t ngroups;
 };
 struct roster_item *roster_item_new(const struct item_fields *f) MUST_USE;
+struct roster_item *roster_item_copy(const struct roster_item *item) MUST_USE; /* NULL: no memory */
 /* Group number i; *at starts as NULL and is the walker's own. */
 struct span item_group(const struct roster_item *item, const char **at);
 

@@ -25,7 +25,8 @@ static size_t head_size(const struct packet *p)
 
 static size_t packet_size(const struct packet *p)
 {
-	return align_up(head_size(p) + p->route.len + p->route.extra + (p->from.s ? p->from.len : 0) + (p->to.s ? p->to.len : 0));
+	return align_up(head_size(p) + p->route.len + p->route.extra + (p->from.s ? p->from.len : 0) + (p->to.s ? p->to.len : 0) +
+			p->except.n);
 }
 
 static char *put_jid(char *at, struct jid *out, const struct jid *j)
@@ -50,7 +51,11 @@ static void copy_packet(struct packet *out, const struct packet *p, size_t size)
 	out->frame = at;
 	memcpy(at, p->frame, frame);
 	at = put_jid(at + frame, &out->from, &p->from);
-	put_jid(at, &out->to, &p->to);
+	at = put_jid(at, &out->to, &p->to);
+	if (unlikely(p->except.n)) {
+		memcpy(at, p->except.p, p->except.n);
+		out->except.p = at;
+	}
 }
 
 bool dispatch_tray_init(struct dispatch_tray *tray, struct mailbox *const *boxes, uint32_t n)

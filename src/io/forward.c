@@ -38,6 +38,7 @@ bool forward_to_shard(struct transit *t)
 	p->link = &t->link->ob;
 	p->frame = t->frame;
 	p->from.s = p->to.s = NULL;
+	p->except.n = 0;
 	shard = classify(a->io, p, &room);
 	if (shard == SHARD_NONE) {
 		log_debug("%s: a route without a stanza was dropped", t->link->ob.name);

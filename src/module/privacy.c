@@ -86,13 +86,37 @@ static enum verdict in_sess(struct event *ev)
 
 /* --- what the server sends for a user ------------------------------------------------------------------------------------ */
 
+/* A presence for an account, of which rules single out some resources: those are left out, or are the only ones that get it. */
+static void single_out(struct event *ev, const struct privacy_list *list, bool denied)
+{
+	struct packet *p = ev->packet;
+	struct jid account = p->to, full;
+
+	for (uint32_t i = 0; i < list->n; i++) {
+		if (!privacy_names_resource(list, i, &full) || !jid_same_bare(&full, &account) || privacy_first(list, jid_full(&full)) < i ||
+			privacy_denies(list, ev->user, &full, MASK_PRESENCE_OUT) == denied)
+			continue;
+		if (!denied) {
+			event_except(ev, &full);
+			continue;
+		}
+		p->to = full;
+		pass_on(ev->shard, p);
+		p->to = account;
+	}
+}
+
 static enum verdict out_router(struct event *ev)
 {
 	const struct privacy_list *list = privacy_in_force(ev->user->privacy, ev->session);
+	bool denied;
 
-	if (is_answer(ev))
+	if (is_answer(ev) || !list)
 		return V_PASS;
-	return privacy_denies(list, ev->user, &ev->packet->to, kind_out(ev)) ? V_HANDLED : V_PASS;
+	denied = privacy_denies(list, ev->user, &ev->packet->to, kind_out(ev));
+	if (is_notification(ev) && ev->packet->to.node_len && !jid_has_resource(&ev->packet->to))
+		single_out(ev, list, denied);
+	return denied ? V_HANDLED : V_PASS;
 }
 
 /* --- what comes ------------------------------------------------------------------------------------------------------------ */
@@ -178,5 +202,6 @@ const struct module module_privacy = {
 	.load_ask = privacy_load_ask,
 	.load_done = privacy_load_done,
 	.user_unload = privacy_unload,
+	.contact_turns = privacy_contact_turns,
 	.user_delete = user_delete,
 };

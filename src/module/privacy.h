@@ -76,6 +76,9 @@ uint32_t privacy_first(const struct privacy_list *list, struct span jid);
 /* Does the list (NULL: none) deny what is exchanged with peer? kind: one enum rule_mask, or 0 for subscription stanzas and probes,
  * which only rules for everything are about. u: whose list, for its roster. */
 bool privacy_denies(const struct privacy_list *list, const struct user *u, const struct jid *peer, uint8_t kind);
+/* The same if that were the peer's item in the roster; NULL: it had none. */
+bool privacy_denies_as(const struct privacy_list *list, const struct user *u, const struct jid *peer, uint8_t kind,
+	const struct roster_item *item);
 
 /* --- privacy_set.c: all lists of a user ------------------------------------------------------------------------------------ */
 
@@ -116,6 +119,8 @@ enum verdict privacy_commit(struct event *ev, struct privacy **next, struct stor
 
 void privacy_hide(struct event *ev, const struct privacy *old, const struct privacy *next); /* while old is in force */
 void privacy_show(struct event *ev, const struct privacy *old, const struct privacy *next); /* when next is */
+/* The same for a contact that turns into another for rules by group or subscription. */
+void privacy_contact_turns(struct event *ev, const struct roster_item *old, const struct roster_item *next, bool after);
 
 /* --- privacy_read.c, privacy_lists.c, privacy_blocking.c ----------------------------------------------------------------------- */
 

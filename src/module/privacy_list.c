@@ -164,13 +164,17 @@ static bool matches_subscription(const struct user *u, const struct roster_item 
 
 bool privacy_denies(const struct privacy_list *list, const struct user *u, const struct jid *peer, uint8_t kind)
 {
+	return list && privacy_denies_as(list, u, peer, kind, list->uses_roster ? item_of(u, peer) : NULL);
+}
+
+bool privacy_denies_as(const struct privacy_list *list, const struct user *u, const struct jid *peer, uint8_t kind,
+	const struct roster_item *item)
+{
 	struct jid me = user_jid(u);
-	const struct roster_item *item;
 
 	/* Section 2.1: never between a user's own resources. */
 	if (!list || jid_same_bare(peer, &me))
 		return false;
-	item = list->uses_roster ? item_of(u, peer) : NULL;
 	for (uint32_t i = 0; i < list->n; i++) {
 		const struct rule *r = &list->rules[i];
 

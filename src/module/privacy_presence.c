@@ -4,20 +4,40 @@
  */
 #include "module/privacy.h"
 
-/* The lists that were in force for a session, and those that come. */
+/* A contact that becomes another in the roster. */
+struct contact { const struct roster_item *old, *next; };
+
+/* The lists that were in force for a session, and those that come; or one list, and a contact that it may see differently. */
 struct turn {
 	const struct privacy_list *from, *to;
+	const struct contact *contact; /* NULL: the roster stays as it is */
 	bool asked; /* for an earlier session: the answers are for all */
 };
 
+static bool denied_before(const struct user *u, struct turn t, const struct jid *j, uint8_t kind)
+{
+	return t.contact ? privacy_denies_as(t.from, u, j, kind, t.contact->old) : privacy_denies(t.from, u, j, kind);
+}
+
+static bool denied_after(const struct user *u, struct turn t, const struct jid *j, uint8_t kind)
+{
+	return t.contact ? privacy_denies_as(t.to, u, j, kind, t.contact->next) : privacy_denies(t.to, u, j, kind);
+}
+
 static bool turns_off(const struct user *u, struct turn t, const struct jid *j, uint8_t kind)
 {
-	return !privacy_denies(t.from, u, j, kind) && privacy_denies(t.to, u, j, kind);
+	return !denied_before(u, t, j, kind) && denied_after(u, t, j, kind);
 }
 
 static bool turns_on(const struct user *u, struct turn t, const struct jid *j, uint8_t kind)
 {
-	return turns_off(u, (struct turn){ .from = t.to, .to = t.from }, j, kind);
+	return denied_before(u, t, j, kind) && !denied_after(u, t, j, kind);
+}
+
+/* Is it the contact, or a resource of it? */
+static bool is_of(const struct contact *c, const struct jid *jid)
+{
+	return span_eq(item_jid(c->old), jid_bare(jid)) || span_eq(item_jid(c->old), jid_full(jid));
 }
 
 static void send_unavailable(struct event *ev, struct session *s, const struct jid *to)
@@ -61,7 +81,7 @@ static void each_resource(struct event *ev, struct session *s, struct turn t, co
 
 	for (uint32_t i = 0; list && i < list->n; i++) {
 		if (!privacy_names_resource(list, i, &jid) || privacy_first(list, jid_full(&jid)) < i ||
-			(but && privacy_first(but, jid_full(&jid)) < but->n))
+			(but && privacy_first(but, jid_full(&jid)) < but->n) || (t.contact && !is_of(t.contact, &jid)))
 			continue;
 		item = roster_for(ev->user, &jid);
 		if (item)
@@ -89,7 +109,7 @@ static void hide_directed(struct event *ev, struct session *s, struct turn t)
 		const struct jid_text *d = &s->extra->directed.jids[i];
 
 		to = (struct jid){ d->s, d->node_len, d->bare_len, d->len };
-		if (!turns_off(ev->user, t, &to, MASK_PRESENCE_OUT))
+		if ((t.contact && !is_of(t.contact, &to)) || !turns_off(ev->user, t, &to, MASK_PRESENCE_OUT))
 			continue;
 		send_presence(ev->shard, "unavailable", &me, &to);
 		session_forget_directed(s, &to);
@@ -124,7 +144,7 @@ static bool is_seen(const struct user *u, struct turn t, const struct jid *full,
 	if (turns_on(u, t, full, kind))
 		return !turns_on(u, t, bare, kind);
 	/* Went with the account, and should not have. */
-	return turns_off(u, t, bare, kind) && !privacy_denies(t.to, u, full, kind);
+	return turns_off(u, t, bare, kind) && !denied_after(u, t, full, kind);
 }
 
 static void show_resource(struct event *ev, struct session *s, struct turn t, const struct roster_item *item, const struct jid *full)
@@ -157,33 +177,79 @@ static void show(struct event *ev, struct session *s, struct turn t)
 	}
 }
 
-static struct turn turn_of(const struct session *s, const struct privacy *old, const struct privacy *next)
+/* --- the roster ---------------------------------------------------------------------------------------------------------------------- */
+
+/* Whoever is not to see presence any more, or is seen for the first time, is told by the stanza that says so (roster_subscription.c). */
+static void contact_hides(struct event *ev, struct session *s, struct turn t)
 {
-	return (struct turn){ .from = privacy_in_force(old, s), .to = privacy_in_force(next, s) };
+	const struct roster_item *old = t.contact->old, *next = t.contact->next;
+	struct jid jid;
+
+	if (session_available(s) && jid_split(&jid, item_jid(old))) {
+		if (old->from && next && next->from && turns_off(ev->user, t, &jid, MASK_PRESENCE_OUT))
+			send_unavailable(ev, s, &jid);
+		if (old->to && turns_off(ev->user, t, &jid, MASK_PRESENCE_IN))
+			show_unavailable(ev, s, &jid);
+		each_resource(ev, s, t, t.from, NULL, hide_resource);
+	}
+	hide_directed(ev, s, t);
 }
 
-static void each_session_turned(struct event *ev, const struct privacy *old, const struct privacy *next,
+static void contact_shows(struct event *ev, struct session *s, struct turn t)
+{
+	const struct roster_item *old = t.contact->old, *next = t.contact->next;
+	struct jid jid;
+
+	if (!next || !session_available(s) || !jid_split(&jid, item_jid(next)))
+		return;
+	if (old->from && next->from && turns_on(ev->user, t, &jid, MASK_PRESENCE_OUT))
+		show_current(ev, s, &jid);
+	if (old->to && next->to && turns_on(ev->user, t, &jid, MASK_PRESENCE_IN))
+		probe(ev, t, &jid);
+	each_resource(ev, s, t, t.from, NULL, show_resource);
+}
+
+/* --- both -------------------------------------------------------------------------------------------------------------------------------- */
+
+static struct turn turn_of(const struct session *s, const struct privacy *old, const struct privacy *next, const struct contact *contact)
+{
+	return (struct turn){ .from = privacy_in_force(old, s), .to = privacy_in_force(next, s), .contact = contact };
+}
+
+static bool is_turn(struct turn t)
+{
+	return t.contact ? t.from && t.from->uses_roster : t.from != t.to;
+}
+
+static void each_session_turned(struct event *ev, const struct privacy *old, const struct privacy *next, const struct contact *contact,
 	void (*tell)(struct event *, struct session *, struct turn))
 {
 	for (struct session *s = ev->user->sessions; s; s = s->next) {
-		struct turn t = turn_of(s, old, next);
+		struct turn t = turn_of(s, old, next, contact);
 
 		for (const struct session *before = ev->user->sessions; before != s && !t.asked; before = before->next) {
-			const struct turn same = turn_of(before, old, next);
+			const struct turn same = turn_of(before, old, next, contact);
 
 			t.asked = session_available(before) && !before->fake && same.from == t.from && same.to == t.to;
 		}
-		if (t.from != t.to && !s->fake)
+		if (is_turn(t) && !s->fake)
 			tell(ev, s, t);
 	}
 }
 
 void privacy_hide(struct event *ev, const struct privacy *old, const struct privacy *next)
 {
-	each_session_turned(ev, old, next, hide);
+	each_session_turned(ev, old, next, NULL, hide);
 }
 
 void privacy_show(struct event *ev, const struct privacy *old, const struct privacy *next)
 {
-	each_session_turned(ev, old, next, show);
+	each_session_turned(ev, old, next, NULL, show);
+}
+
+void privacy_contact_turns(struct event *ev, const struct roster_item *old, const struct roster_item *next, bool after)
+{
+	const struct contact contact = { old, next };
+
+	each_session_turned(ev, ev->user->privacy, ev->user->privacy, &contact, after ? contact_shows : contact_hides);
 }

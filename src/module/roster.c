@@ -250,6 +250,22 @@ void roster_take_out(struct user *u, struct span jid)
 	roster_remove(u, jid);
 }
 
+bool roster_turn(struct event *ev, struct roster_item **item)
+{
+	const struct roster_item *now = roster_find(ev->user, item_jid(*item));
+	struct roster_item *old = now && ev->user->privacy ? roster_item_copy(now) : NULL;
+	bool ok;
+
+	if (old)
+		contact_turns(ev, old, *item, false);
+	now = *item;
+	ok = roster_change(ev->user, item);
+	if (old && ok)
+		contact_turns(ev, old, now, true);
+	free(old);
+	return ok;
+}
+
 static enum verdict on_set_committed(struct event *ev, struct store_req *answer)
 {
 	struct roster_item *item = ev->state;
@@ -258,12 +274,8 @@ static enum verdict on_set_committed(struct event *ev, struct store_req *answer)
 
 	if (store_status(answer) != STORE_OK)
 		return event_store_error(ev, answer, "a roster item could not be written");
-	size_t size = sizeof(*item) + item->jid_len + item->name_len + item->groups_len;
-
-	copy = malloc(size);
-	if (copy)
-		memcpy(copy, item, size);
-	if (!copy || !roster_change(ev->user, &copy)) {
+	copy = roster_item_copy(item);
+	if (!copy || !roster_turn(ev, &copy)) {
 		/* It is written and will be there after the next load; this memory cannot hold it. */
 		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": roster item not kept in memory (out of memory)", SPAN_ARG(item_jid(item)));
 		return event_error(ev, SE_RESOURCE_CONSTRAINT);
@@ -338,25 +350,35 @@ static enum verdict set_item(struct event *ev, struct xml *xml, const struct jid
 
 /* --- remove --------------------------------------------------------------------------------------------------------------- */
 
+/* RFC 6121 section 2.5.2. While the contact is still in the roster: a privacy list that stops strangers must not stop this. */
+static void part(struct event *ev, const struct roster_item *item, const struct jid *contact)
+{
+	struct jid me = user_jid(ev->user);
+
+	if (item->to || item->ask)
+		send_presence(ev->shard, "unsubscribe", &me, contact);
+	if (item->from) {
+		presence_send_unavailable_all(ev->user, contact);
+		send_presence(ev->shard, "unsubscribed", &me, contact);
+	}
+}
+
 static enum verdict on_removal_committed(struct event *ev, struct store_req *answer)
 {
 	const struct roster_item *item = ev->state;
-	struct jid jid, me = user_jid(ev->user);
+	struct jid jid;
 
 	if (store_status(answer) != STORE_OK)
 		return event_store_error(ev, answer, "a roster item could not be removed");
+	if (jid_split(&jid, item_jid(item))) {
+		jid = jid_to_bare(&jid);
+		part(ev, item, &jid);
+	}
+	contact_turns(ev, item, NULL, false);
 	roster_take_out(ev->user, item_jid(item));
 	push_all(ev, NULL, item_jid(item));
 	reply_result(ev, (struct span){ 0 });
-	if (!jid_split(&jid, item_jid(item)))
-		return V_HANDLED;
-	jid = jid_to_bare(&jid);
-	if (item->to || item->ask)
-		send_presence(ev->shard, "unsubscribe", &me, &jid);
-	if (item->from) {
-		presence_send_unavailable_all(ev->user, &jid);
-		send_presence(ev->shard, "unsubscribed", &me, &jid);
-	}
+	contact_turns(ev, item, NULL, true);
 	return V_HANDLED;
 }
 
@@ -368,10 +390,8 @@ static enum verdict remove_item(struct event *ev, const struct jid *jid)
 
 	if (!item)
 		return event_error(ev, SE_ITEM_NOT_FOUND);
-	copy = malloc(sizeof(*item) + item->jid_len);
+	copy = roster_item_copy(item);
 	req = copy ? store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len)) : NULL;
-	if (copy)
-		memcpy(copy, item, sizeof(*item) + item->jid_len);
 	if (req) {
 		store_delete(req, T_ROSTER_ITEMS, ITEM_JID, value_text(item_jid(item)));
 		store_delete(req, T_ROSTER_GROUPS, GROUP_JID, value_text(item_jid(item)));

@@ -16,7 +16,9 @@ void roster_store_item(struct store_req *req, const struct roster_item *item); /
 bool roster_full(const struct user *u);
 bool roster_requests_full(const struct user *u); /* as many ask for a subscription as may wait for an answer */
 bool roster_drops_requests(void); /* those for somebody who is away are not kept */
-/* The committed item in memory, and its version in force. Takes it. False: no memory. */
+/* The committed item in memory, and its version in force. Takes it. False: no memory. roster_turn() tells privacy lists, and those whom it
+ * concerns. */
+bool roster_turn(struct event *ev, struct roster_item **item) MUST_USE;
 bool roster_change(struct user *u, struct roster_item **item) MUST_USE;
 void roster_take_out(struct user *u, struct span jid); /* the same for a removal */
 

@@ -118,7 +118,7 @@ static bool apply(struct event *ev, const struct jid *contact, const struct chan
 	if (change->step.push) {
 		struct roster_item *item = changed_item(u, jid_bare(contact), change->step.next);
 
-		ok = item && roster_change(u, &item) && ok;
+		ok = item && roster_turn(ev, &item) && ok;
 	}
 	if (!ok)
 		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": a change of its roster is not in memory (out of memory)",
@@ -136,33 +136,35 @@ static void push(struct event *ev, const struct jid *contact, const struct chang
 
 /* --- outbound ----------------------------------------------------------------------------------------------------------- */
 
-static void send_out(struct event *ev, const struct subscription *before, const struct subscription_step *step, uint8_t kind)
+/* The stanza itself goes while the roster still says what it said when privacy lists let the stanza pass. */
+static void send_out(struct event *ev, const struct subscription *before, const struct subscription_step *step)
 {
 	struct packet *p = ev->packet;
-	struct jid contact = p->to;
 
 	/* jabberd2 and RFC 6121 section 3.2.1: who may no longer see us hears that we are gone. */
 	if (before->from && !step->next.from)
-		presence_send_unavailable_all(ev->user, &contact);
+		presence_send_unavailable_all(ev->user, &p->to);
 	if (step->pass)
 		pass_on(ev->shard, p);
-	/* Section 3.1.5: presence after the approval, not before. */
-	if (kind == SUB_SUBSCRIBED && !before->from && step->next.from)
-		presence_send_all(ev->user, &contact);
 }
 
 static enum verdict on_outbound_committed(struct event *ev, struct store_req *answer)
 {
 	const struct change *change = ev->state;
 	struct packet *p = ev->packet;
+	struct jid contact;
 
 	if (store_status(answer) != STORE_OK)
 		return event_store_error(ev, answer, "a subscription could not be written");
 	p->to = jid_to_bare(&p->to);
 	p->from = user_jid(ev->user);
-	if (apply(ev, &p->to, change))
-		push(ev, &p->to, change);
-	send_out(ev, &change->before, &change->step, change->kind);
+	contact = p->to;
+	send_out(ev, &change->before, &change->step);
+	if (apply(ev, &contact, change))
+		push(ev, &contact, change);
+	/* Section 3.1.5: presence after the approval, not before. */
+	if (change->kind == SUB_SUBSCRIBED && !change->before.from && change->step.next.from)
+		presence_send_all(ev->user, &contact);
 	return V_HANDLED;
 }
 
@@ -187,7 +189,7 @@ enum verdict roster_outbound(struct event *ev)
 		return event_error_text(ev, SE_NOT_ACCEPTABLE, "the roster is full");
 	if (change.step.changed)
 		return commit(ev, &p->to, change, on_outbound_committed);
-	send_out(ev, &change.before, &change.step, change.kind);
+	send_out(ev, &change.before, &change.step);
 	return V_HANDLED;
 }
 
@@ -223,13 +225,11 @@ static enum verdict on_inbound_committed(struct event *ev, struct store_req *ans
 
 	if (store_status(answer) != STORE_OK)
 		return event_store_error(ev, answer, "a subscription could not be written");
-	bool ok = apply(ev, &ev->packet->from, change);
-
 	if (change->step.pass)
 		deliver(ev, change->kind);
-	if (ok)
-		push(ev, &ev->packet->from, change); /* sections 3.1.6, 3.2.3, 3.3.3: after the stanza that explains it */
 	respond(ev, &change->before, &change->step, change->kind);
+	if (apply(ev, &ev->packet->from, change))
+		push(ev, &ev->packet->from, change); /* sections 3.1.6, 3.2.3, 3.3.3: after the stanza that explains it */
 	return V_HANDLED;
 }
 

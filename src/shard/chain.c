@@ -235,6 +235,15 @@ bool stored_stale(struct event *ev, struct span row)
 	return false;
 }
 
+void contact_turns(struct event *ev, const struct roster_item *old, const struct roster_item *next, bool after)
+{
+	const struct chain_list *list = &ev->shard->server->chains[CHAIN_USER_LOAD];
+
+	for (int i = 0; ev->user->privacy && i < list->n; i++)
+		if (list->modules[i]->contact_turns)
+			list->modules[i]->contact_turns(ev, old, next, after);
+}
+
 void disco_features(struct shard *shard, struct buf *out)
 {
 	/* A feature is announced when its module stands in any chain, once. */

@@ -290,6 +290,28 @@ static bool passes(struct shard *shard, const struct packet *p, enum chain chain
 	return v == V_PASS;
 }
 
+void event_except(struct event *ev, const struct jid *full)
+{
+	struct buf *b = &ev->shard->except;
+	struct span resource = jid_resource(full);
+	uint16_t n = (uint16_t)resource.n;
+
+	buf_put(b, span_of((const char *)&n, sizeof(n)));
+	buf_put(b, resource);
+}
+
+static bool is_excepted(const struct packet *p, const struct jid *full)
+{
+	uint16_t n;
+
+	for (uint32_t at = 0; at < p->except.n; at += (uint32_t)sizeof(n) + n) {
+		memcpy(&n, p->except.p + at, sizeof(n));
+		if (span_eq(span_of(p->except.p + at + sizeof(n), n), jid_resource(full)))
+			return true;
+	}
+	return false;
+}
+
 bool session_hears(struct shard *shard, struct session *s, const struct packet *p)
 {
 	return likely(!s->user->privacy) || !p->from.s || passes(shard, p, CHAIN_OUT_SESS, s->user, s);
@@ -389,7 +411,7 @@ void pass_to_session(struct event *ev, struct session *s, const struct jid *to)
 {
 	struct jid full = session_jid(s);
 
-	if (session_hears(ev->shard, s, ev->packet))
+	if (session_hears(ev->shard, s, ev->packet) && !is_excepted(ev->packet, &full))
 		emit_to_session(ev->shard, s, ev->packet, to ? to : &full);
 }
 
@@ -447,6 +469,7 @@ void pass_on(struct shard *shard, struct packet *p)
 	bool direct = ours && (!shard->server->set.detour || !p->to.node_len);
 	struct outbox *ob;
 
+	buf_clear(&shard->except);
 	if (unlikely(shard->now && shard->now->user && shard->now->user->privacy) && !may_leave(shard, p))
 		return;
 	rcu_enter();
@@ -459,7 +482,9 @@ void pass_on(struct shard *shard, struct packet *p)
 		return;
 	}
 	if (!ob) {
-		sent = hand_over(shard, p);
+		p->except = buf_span(&shard->except);
+		sent = !shard->except.failed && hand_over(shard, p);
+		p->except.n = 0;
 	}
 	if (!sent)
 		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": a stanza was lost on its way here (out of memory)", SPAN_ARG(jid_full(&p->to)));

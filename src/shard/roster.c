@@ -131,6 +131,16 @@ struct roster_item *roster_item_new(const struct item_fields *f)
 	return item;
 }
 
+struct roster_item *roster_item_copy(const struct roster_item *item)
+{
+	size_t size = sizeof(*item) + item->jid_len + item->name_len + item->groups_len;
+	struct roster_item *copy = malloc(size);
+
+	if (copy)
+		memcpy(copy, item, size);
+	return copy;
+}
+
 struct span item_group(const struct roster_item *item, const char **at)
 {
 	uint16_t n;

@@ -519,6 +519,7 @@ static void shard_free(struct shard *shard)
 	buf_free(&shard->wire);
 	buf_free(&shard->render);
 	buf_free(&shard->reply);
+	buf_free(&shard->except);
 	buf_free(&shard->fresh_id);
 	fanout_fini(shard);
 	index_fini(&shard->own_users);

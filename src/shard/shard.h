@@ -104,6 +104,7 @@ struct shard {
 	struct buf *lists;            /* fanout.c: addressees, one list for each shard */
 	struct { const struct packet *packet; struct buf bytes; uint32_t opening; } shared; /* emit.c: what all of its addressees get, written once */
 	struct buf scratch[SCRATCHES], wire, render, reply, fresh_id;
+	struct buf except;            /* emit.c: of the packet that is passed on */
 	uint64_t fresh;
 	struct throttled throttled[THROTTLED_MAX];
 	bool leaving;
