@@ -184,16 +184,19 @@ def make_users(world):
     db.close()
 
 
-def drive(server, load, faults, seconds):
+def drive(server, load, faults, seconds, csv):
     """Samples until the load ends: (seconds since the start, bytes, descriptors, threads)."""
     begin = time.monotonic()
     samples, next_fault = [], begin + FAULT
+    csv.write('seconds,rss,descriptors,threads\n')
     while load.running():
         now = time.monotonic()
         assert server.process.running(), 'the server died:\n' + server.process.tail()
         assert now - begin < seconds * 1.2 + 120, 'the load does not end:\n' + load.tail(30)
         if not samples or now - begin >= samples[-1][0] + EVERY:
             samples.append((now - begin, *server.sample()))
+            csv.write('%.1f,%d,%d,%d\n' % samples[-1])
+            csv.flush()
         if now >= next_fault and now - begin < seconds:
             faults.step(now)
             next_fault = now + faults.random.uniform(0.2, 2) * FAULT
@@ -238,9 +241,8 @@ def soak(world, seconds, seed, directory):
     server = Server(world)
     faults = Faults(server, seed)
     load = start_load(world, server, seconds, seed)
-    samples = drive(server, load, faults, seconds)
-    with open(os.path.join(directory, 'soak.csv'), 'w') as f:
-        f.write('seconds,rss,descriptors,threads\n' + ''.join('%.1f,%d,%d,%d\n' % s for s in samples))
+    with open(os.path.join(directory, 'soak.csv'), 'w') as csv:
+        samples = drive(server, load, faults, seconds, csv)
     plot(samples, os.path.join(directory, 'soak.svg'))
     print('# faults: ' + ', '.join('%s %d' % kv for kv in sorted(faults.count.items())))
     print('\n'.join('# ' + line for line in load.lines[-30:]))
