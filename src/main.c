@@ -220,6 +220,7 @@ int main(int argc, char **argv)
 	static struct program p;
 	int status;
 
+	standard_descriptors();
 	if (!cmdline_read(&p.line, argc, argv, &status))
 		return status;
 	umask(027);
@@ -248,6 +249,7 @@ int main(int argc, char **argv)
 	}
 	write_pidfile(p.options.pidfile);
 	say_start(&p);
+	raise_descriptor_limit();
 	if (!open_io(&p) || !open_standstill(&p) || !open_admin(&p))
 		return EXIT_FAILURE;
 	status = serve(&p);

@@ -44,4 +44,7 @@ void listens_of(struct io_listen *listens, const struct options *o); /* as many 
 bool reload(struct program *p, struct buf *said);
 void reload_close(struct program *p);
 
+void standard_descriptors(void);   /* 0, 1 and 2 are open when it returns; before anything else is opened */
+void raise_descriptor_limit(void); /* of open files, to the hard limit; logged */
+
 #endif

@@ -230,7 +230,7 @@ bool serves_domain(const struct shard *shard, struct span domain);
 /* Is it for the server itself: a domain that it serves, or its own name among the components? */
 bool for_server(const struct shard *shard, const struct jid *to);
 struct span server_id(const struct shard *shard);
-int64_t server_started(const struct shard *shard);
+int64_t server_uptime(const struct shard *shard); /* seconds, whatever the wall clock does */
 /* What is done for all shards together is done by the one that this says true to. name: what it is about, prepared. */
 bool shard_is_home(const struct shard *shard, struct span name);
 /* Runs fn on every shard, this one included, with a copy of data, behind everything that this shard has sent there. False: no memory; it runs

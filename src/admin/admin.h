@@ -53,7 +53,8 @@ struct admin {
 	struct door control, metrics;
 	struct connection *connections, *gone; /* the newest first; freed at the end of the turn */
 	uint64_t last_id;
-	int64_t started;
+	int64_t started;     /* wall clock */
+	uint64_t started_ms; /* monotonic */
 	uint16_t metrics_port;
 	bool stop, draining;
 };

@@ -161,7 +161,7 @@ static void status(struct admin *admin, struct connection *c, struct span arg)
 	const struct admin_settings *s = &admin->set;
 
 	(void)arg;
-	buf_fmt(b, "version: " PACKAGE_NAME " " PACKAGE_VERSION "\nup: %lld seconds%s\n", (long long)(clock_wall() - admin->started),
+	buf_fmt(b, "version: " PACKAGE_NAME " " PACKAGE_VERSION "\nup: %lld seconds%s\n", (long long)((clock_mono_ms() - admin->started_ms) / 1000),
 		admin->draining ? ", draining" : "");
 	buf_fmt(b, "threads: %u acceptors, %u workers, %u for the store\n", s->acceptors, s->workers, s->store_threads);
 	buf_fmt(b, "sessions: %llu\nusers in memory: %llu\n", (unsigned long long)stat_left(STAT_SESSIONS_STARTED, STAT_SESSIONS_ENDED),

@@ -79,6 +79,7 @@ struct admin *admin_open(const struct admin_settings *settings)
 		return NULL;
 	admin->set = *settings;
 	admin->started = clock_wall();
+	admin->started_ms = clock_mono_ms();
 	admin->box.fd = admin->signals.fd = admin->control.watch.fd = admin->metrics.watch.fd = -1;
 	admin->ep = epoll_create1(EPOLL_CLOEXEC);
 	if (admin->ep < 0 || !open_signals(admin) || !mailbox_init(&admin->box, "main")) {

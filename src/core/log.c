@@ -62,10 +62,10 @@ static int facility_of(const char *name)
 
 static bool wants_writer; /* main's: log_start() was called */
 
-static void count_lost(uint64_t lines)
-{
-	atomic_fetch_add(&lost, lines);
-}
+static void count_lost(uint64_t lines);
+static size_t loss_line(char line[static LOG_LOSS_BYTES], uint64_t *lines);
+static void loss_told(uint64_t lines);
+static const struct log_losses losses = { count_lost, loss_line, loss_told };
 
 static struct sink *sink_enter(void)
 {
@@ -151,7 +151,7 @@ void log_start(void)
 	if (s->to_syslog || atomic_load(&s->buffered))
 		return;
 	/* Without: line by line. */
-	if (log_writer_start(s->out, count_lost))
+	if (log_writer_start(s->out, &losses))
 		atomic_store_explicit(&s->buffered, true, memory_order_release);
 	else
 		log_warning("log: no thread of its own (out of memory)");
@@ -300,17 +300,43 @@ static void emit(enum log_level level, struct span text)
 	sink_leave(s);
 }
 
+static void count_lost(uint64_t lines)
+{
+	atomic_fetch_add(&lost, lines);
+}
+
+static void loss_told(uint64_t lines)
+{
+	atomic_fetch_sub(&lost, lines);
+}
+
+static size_t put_loss(char line[static LOG_LOSS_BYTES], uint64_t lines)
+{
+	size_t n = put_head(line, LOG_LEVEL_WARNING);
+	int more = snprintf(line + n, LOG_LOSS_BYTES - n, "log: %llu lines lost (the log could not be written)\n", (unsigned long long)lines);
+
+	return n + (size_t)more;
+}
+
+static size_t loss_line(char line[static LOG_LOSS_BYTES], uint64_t *lines)
+{
+	*lines = atomic_load(&lost);
+	return *lines ? put_loss(line, *lines) : 0;
+}
+
+/* Where there is no thread for it. */
 static void emit_lost(void)
 {
-	char text[96];
-	uint64_t n = atomic_exchange(&lost, 0);
-	if (n == 0)
-		return;
-	snprintf(text, sizeof(text), "log: %llu lines lost (the log could not be written)", (unsigned long long)n);
-	uint64_t before = atomic_load(&lost);
-	emit(LOG_LEVEL_WARNING, span_str(text));
-	if (atomic_load(&lost) != before)
-		atomic_fetch_add(&lost, n - 1); /* still no room: the line that would have told is no loss of its own */
+	char line[LOG_LOSS_BYTES];
+	struct sink *s = sink_enter();
+
+	if (!s->to_syslog && !atomic_load(&s->buffered)) {
+		uint64_t lines = atomic_exchange(&lost, 0);
+
+		if (lines && !write_line(s->out, line, put_loss(line, lines)))
+			count_lost(lines);
+	}
+	sink_leave(s);
 }
 
 void log_line(enum log_level level, const char *fmt, ...)

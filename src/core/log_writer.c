@@ -26,7 +26,8 @@ static struct {
 	pthread_cond_t filled, written;
 	pthread_t thread;
 	int fd;
-	void (*lost)(uint64_t lines);
+	const struct log_losses *losses;
+	bool torn;                   /* the thread's: the last line that was written lacks its end */
 	char *filling, *writing;     /* by mutex, down to stop; writing: the thread's */
 	size_t used;                 /* of filling */
 	uint64_t taken, done;        /* buffers that the thread took, and wrote */
@@ -76,27 +77,64 @@ static bool writable(void)
 	}
 }
 
+/* A full disk takes half of a line: what is written when there is room again begins a new one. */
+static bool write_whole(const char *p, size_t n)
+{
+	ssize_t done;
+
+	if (n == 0)
+		return true;
+	if (!writable())
+		return false;
+	do {
+		done = write(w.fd, p, n);
+	} while (done < 0 && errno == EINTR);
+	if (done > 0)
+		w.torn = p[done - 1] != '\n';
+	return done == (ssize_t)n;
+}
+
+/* False: it is as full as before. */
+static bool begin(void)
+{
+	char line[LOG_LOSS_BYTES];
+	uint64_t lines;
+
+	if (w.torn && !write_whole("\n", 1))
+		return false;
+	size_t n = w.losses->line(line, &lines);
+
+	if (n == 0)
+		return true;
+	if (!write_whole(line, n))
+		return false;
+	w.losses->told(lines);
+	return true;
+}
+
 static void write_out(const char *p, size_t n)
 {
 	uint64_t lines = 0;
+	bool ready = begin();
 	struct stat st;
 	/* A pipe that poll() says has room takes that much without waiting. */
 	size_t most = fstat(w.fd, &st) == 0 && S_ISREG(st.st_mode) ? BUFFER_BYTES : PIPE_BUF;
 
-	while (n && writable()) {
+	while (ready && n && writable()) {
 		ssize_t done = write(w.fd, p, n < most ? n : most);
 
 		if (done < 0 && errno != EINTR && errno != EAGAIN)
 			break;
 		if (done > 0) {
 			p += done;
+			w.torn = p[-1] != '\n';
 			n -= (size_t)done;
 		}
 	}
 	for (size_t i = 0; i < n; i++)
 		lines += p[i] == '\n';
 	if (lines)
-		w.lost(lines);
+		w.losses->add(lines);
 }
 
 /* Waits for lines and takes them. 0: it is time to stop. */
@@ -196,7 +234,7 @@ static void release(void)
 	free(w.writing);
 }
 
-bool log_writer_start(int fd, void (*lost)(uint64_t lines))
+bool log_writer_start(int fd, const struct log_losses *losses)
 {
 	pthread_condattr_t attr;
 
@@ -207,7 +245,8 @@ bool log_writer_start(int fd, void (*lost)(uint64_t lines))
 	pthread_cond_init(&w.written, &attr);
 	pthread_condattr_destroy(&attr);
 	w.fd = fd;
-	w.lost = lost;
+	w.losses = losses;
+	w.torn = false;
 	w.filling = malloc(BUFFER_BYTES);
 	w.writing = malloc(BUFFER_BYTES);
 	w.used = 0;

@@ -7,8 +7,16 @@
 
 #include "shardsm/span.h"
 
-/* lost: is told how many lines could not be written, by the writer's thread. False: no memory or no thread, nothing changes. */
-bool log_writer_start(int fd, void (*lost)(uint64_t lines)) MUST_USE;
+/* What could not be written, called by the writer's thread. It is told of before anything else is written. */
+#define LOG_LOSS_BYTES 160
+struct log_losses {
+	void (*add)(uint64_t lines);
+	size_t (*line)(char line[static LOG_LOSS_BYTES], uint64_t *lines); /* that says how many lines were lost; 0: none were */
+	void (*told)(uint64_t lines);                                     /* that line is written */
+};
+
+/* False: no memory or no thread, nothing changes. */
+bool log_writer_start(int fd, const struct log_losses *losses) MUST_USE;
 /* A whole line, its newline included. soon: not after the next batch. False: the buffer is full, the line is the caller's to count. */
 bool log_writer_put(const char *line, size_t n, bool soon) MUST_USE;
 /* Waits, at most a second, until what was put before is written. */

@@ -39,7 +39,7 @@ static enum verdict on_last(struct event *ev)
 	if (v != V_PASS)
 		return v;
 	if (ev->chain == CHAIN_PKT_SM)
-		return reply_seconds(ev, clock_wall() - server_started(ev->shard));
+		return reply_seconds(ev, server_uptime(ev->shard));
 	if (user_top(ev->user))
 		return reply_seconds(ev, 0);
 	req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));

@@ -310,7 +310,7 @@ bool shard_is_home(const struct shard *shard, struct span name)
 }
 
 struct span server_id(const struct shard *shard) { return shard->server->set.id; }
-int64_t server_started(const struct shard *shard) { return shard->server->started; }
+int64_t server_uptime(const struct shard *shard) { return (int64_t)((clock_mono_ms() - shard->server->started_ms) / 1000); }
 
 static bool shard_init(struct shard *shard, struct server *server, uint32_t i)
 {
@@ -358,7 +358,7 @@ struct server *server_new(const struct server_settings *settings)
 	if (!server)
 		return NULL;
 	server->set = *settings;
-	server->started = clock_wall();
+	server->started_ms = clock_mono_ms();
 	server->shards = calloc(n, sizeof(*server->shards));
 	server->boxes = calloc(n, sizeof(*server->boxes));
 	if (!server->shards || !server->boxes || !read_options_first(server))

@@ -32,7 +32,7 @@ struct server {
 	struct chain_list chains[CHAIN_COUNT];
 	struct shard **shards;
 	struct mailbox **boxes;
-	int64_t started;
+	uint64_t started_ms; /* monotonic */
 	struct mailer *mailer; /* NULL: no module in use sends mail */
 	_Atomic bool draining;
 	const struct deadline *stop; /* set before the letter that says it */
