@@ -1,7 +1,7 @@
 /* outbox.h - bytes on their way to a link: appended by shards and acceptors, written by whoever is free to.
  * Threads: any thread appends through its own tray; one at a time writes (a flag, not a lock per packet).
  * Owns: chunks belong to the outbox once flushed. An outbox is counted: the link holds one reference, everything that keeps it past a
- * burst holds one of its own. A closed outbox takes appends and forgets them; its notes come back as not written.
+ * burst holds one of its own. A closed outbox takes appends and forgets them, or keeps them aside; its notes come back as not written.
  */
 #ifndef SHARDSM_OUTBOX_H
 #define SHARDSM_OUTBOX_H
@@ -36,6 +36,8 @@ struct outbox {
 	bool by_acceptor;               /* only the link's acceptor may write (TLS): flushing calls arm instead */
 	char name[64];                  /* for logs: "127.0.0.1:5347 (router)" */
 	struct out_chunk *current;      /* the writer's own: partly written */
+	bool keeps;                     /* what was not written is kept for outbox_lost(); set before others know the outbox */
+	struct out_chunk *lost, **lost_end; /* the writer's own */
 };
 
 void outbox_init(struct outbox *ob, const struct outbox_ops *ops, uint64_t limit);
@@ -44,6 +46,9 @@ void outbox_unref(struct outbox **ob);
 void outbox_close(struct outbox *ob);    /* the link's acceptor: nothing is written any more, notes come back failed */
 void outbox_writable(struct outbox *ob); /* the link's acceptor: try again */
 bool outbox_closed(const struct outbox *ob);
+/* From ops->free on: what was handed over and not written to its end, chunk by chunk in that order, and how much of the chunk was written.
+ * What was reserved in one piece is in one chunk. The bytes live until the next call. False: that was all. */
+bool outbox_lost(struct outbox *ob, struct span *bytes, uint32_t *written);
 
 /* Posted to a mailbox when everything that its thread had appended before has been handed to the kernel, or never will be. */
 struct out_note {

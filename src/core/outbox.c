@@ -23,6 +23,7 @@ void outbox_init(struct outbox *ob, const struct outbox_ops *ops, uint64_t limit
 	atomic_init(&ob->state, 0);
 	atomic_init(&ob->refs, 1);
 	atomic_init(&ob->queued, 0);
+	ob->lost_end = &ob->lost;
 	__cds_wfcq_init(&ob->head, &ob->tail);
 }
 
@@ -52,7 +53,30 @@ static void chunk_done(struct outbox *ob, struct out_chunk *c, bool written)
 		mailbox_post(note->to, &letter);
 		note = next;
 	}
-	free(c);
+	if (written || !ob->keeps) {
+		free(c);
+		return;
+	}
+	c->notes = NULL;
+	c->next = NULL;
+	*ob->lost_end = c;
+	ob->lost_end = &c->next;
+}
+
+bool outbox_lost(struct outbox *ob, struct span *bytes, uint32_t *written)
+{
+	struct out_chunk *c = ob->lost;
+
+	if (bytes->p && c) {
+		ob->lost = c->next;
+		free(c);
+		c = ob->lost;
+	}
+	if (!c)
+		return false;
+	*bytes = span_of(c->bytes, c->used);
+	*written = c->off;
+	return true;
 }
 
 static void forget_chain(struct outbox *ob, struct out_chunk *c)
@@ -224,7 +248,7 @@ void outbox_hand_over(struct outbox *ob, struct out_chunk *chain, uint64_t weigh
 		overflow = !(atomic_fetch_or(&ob->state, OB_CLOSED) & OB_CLOSED);
 	if (!overflow)
 		return;
-	/* Forgets what is queued at once: a peer that does not read must not cost memory until its acceptor gets to closing it. */
+	/* Nothing more is written, and what is queued stands aside at once: whoever sends it more must not wait for its acceptor. */
 	outbox_push(ob, false);
 	ob->ops->overflow(ob);
 }

@@ -47,21 +47,6 @@ bool acceptor_open(struct acceptor *a, struct io *io, uint32_t index)
 	return acceptor_watch(a, &a->mb_watch, EPOLLIN);
 }
 
-void acceptor_close(struct acceptor *a)
-{
-	for (uint32_t i = 0; a->index == 0 && i < a->io->cfg.nlistens; i++) {
-		if (a->io->listeners[i].watch.fd >= 0)
-			close(a->io->listeners[i].watch.fd);
-	}
-	out_tray_free(&a->out);
-	if (a->shards.open)
-		dispatch_tray_fini(&a->shards);
-	mailbox_fini(&a->mb);
-	if (a->ep >= 0)
-		close(a->ep);
-	free(a->scratch);
-}
-
 bool acceptor_watch(struct acceptor *a, struct watch *w, uint32_t events)
 {
 	struct epoll_event e = { .events = events, .data.ptr = w };
@@ -133,6 +118,7 @@ static void quiet(struct acceptor *a)
 	for (struct link *link = a->links; link; link = link->next)
 		link->held = false;
 	a->paused = 0;
+	salvage(a, true);
 	a->phase = PHASE_QUIET;
 	dispatch_tray_post(&a->shards);
 	sem_post(&a->io->quiet);
@@ -207,6 +193,9 @@ static void take_letters(struct acceptor *a)
 			fresh_link(a, caa_container_of(letter, struct fresh, letter));
 			free(caa_container_of(letter, struct fresh, letter));
 			break;
+		case LETTER_IO_WRECK:
+			salvage_begin(a, caa_container_of(letter, struct link, letter));
+			break;
 		case LETTER_IO_QUIESCE:
 			quiesce(a);
 			break;
@@ -217,6 +206,23 @@ static void take_letters(struct acceptor *a)
 			break;
 		}
 	}
+}
+
+void acceptor_close(struct acceptor *a)
+{
+	for (uint32_t i = 0; a->index == 0 && i < a->io->cfg.nlistens; i++) {
+		if (a->io->listeners[i].watch.fd >= 0)
+			close(a->io->listeners[i].watch.fd);
+	}
+	out_tray_free(&a->out);
+	if (a->shards.open)
+		dispatch_tray_fini(&a->shards);
+	if (a->mb.fd >= 0)
+		take_letters(a); /* links that others let go of last */
+	mailbox_fini(&a->mb);
+	if (a->ep >= 0)
+		close(a->ep);
+	free(a->scratch);
 }
 
 static void look_at_time(struct acceptor *a)
@@ -268,7 +274,7 @@ static int sleep_ms(const struct acceptor *a)
 {
 	uint64_t until = a->now + TICK_MS;
 
-	if (a->paused)
+	if (a->paused || a->wrecks)
 		return RETRY_MS;
 	if (a->dial.at && a->dial.at < until)
 		until = a->dial.at;
@@ -305,6 +311,7 @@ void acceptor_turn(struct acceptor *a)
 	take_letters(a);
 	look_at_time(a);
 	resume_links(a);
+	salvage(a, false);
 	quiet(a);
 	dispatch_tray_post(&a->shards);
 	out_flush(a->out);

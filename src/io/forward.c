@@ -274,8 +274,7 @@ static bool frame_accept(struct transit *t)
 	return true;
 }
 
-/* Reads what the scanner did not understand, in a copy with room behind it. */
-static bool read_odd(struct transit *t)
+bool forward_odd(struct transit *t)
 {
 	struct link *link = t->link;
 	struct scratch_frame room;
@@ -298,7 +297,7 @@ bool forward_frame(struct link *link, const char *frame, struct packet *packet)
 
 	if (odd) {
 		as_read = packet->route;
-		if (!read_odd(&t))
+		if (!forward_odd(&t))
 			return true;
 	}
 	done = link->ob.accept ? frame_accept(&t) : frame_component(&t);

@@ -73,9 +73,25 @@ static void link_overflow(struct outbox *ob)
 static void link_free(struct outbox *ob)
 {
 	struct link *link = caa_container_of(ob, struct link, ob);
+	struct letter *letter = &link->letter;
 
 	if (link->watch.fd >= 0)
 		close(link->watch.fd);
+	if (!ob->lost) {
+		link_destroy(link);
+		return;
+	}
+	letter->kind = LETTER_IO_WRECK;
+	mailbox_post(&link->home->mb, &letter);
+}
+
+void link_destroy(struct link *link)
+{
+	struct span bytes = link->wreck;
+	uint32_t ignored;
+
+	while (outbox_lost(&link->ob, &bytes, &ignored))
+		;
 	route_shapes_free(&link->scanner.shapes);
 	free(link->peer);
 	free(link);
@@ -187,6 +203,7 @@ static void no_stranger(struct link *link)
 void link_online(struct link *link)
 {
 	link->stage = LINK_ONLINE;
+	link->ob.keeps = true;
 	stat_inc(STAT_LINKS_UP);
 	link->known = true;
 	link->since = link->home->now;

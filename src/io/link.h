@@ -71,6 +71,10 @@ struct link {
 	char from[256];          /* the last route from that was checked; empty: none */
 	uint32_t from_len;
 
+	/* salvage.c's, when nobody else knows the link any more: a chunk that was not written, what was of it, what has been looked at */
+	struct span wreck;
+	uint32_t wreck_written, wreck_off;
+
 	struct bound *names;
 	struct peer_gone **gone; /* for the end of the whole link, one for each shard */
 
@@ -82,7 +86,7 @@ struct link {
 enum link_ask { ASK_WRITABLE = 1, ASK_CLOSE = 2 };
 
 /* io's letters to an acceptor, told apart by what they sit in. */
-enum { LETTER_IO_FRESH = LETTER_FREE + 1, LETTER_IO_QUIESCE, LETTER_IO_FINISH };
+enum { LETTER_IO_FRESH = LETTER_FREE + 1, LETTER_IO_QUIESCE, LETTER_IO_FINISH, LETTER_IO_WRECK };
 
 struct fresh { /* an accepted socket on its way to its acceptor */
 	struct letter letter;
@@ -126,6 +130,7 @@ struct acceptor {
 	struct dispatch_tray shards;
 	struct out_tray *out;
 	struct link *links, *dead; /* dead: closed in this turn, linked by next */
+	struct link *wrecks;       /* gone, with stanzas that were not written */
 	uint32_t paused;           /* links that wait for a shard */
 	uint64_t now;              /* ms, of this turn */
 	enum phase phase;
@@ -186,8 +191,14 @@ void link_end(struct link *link, const char *condition, const char *why);
 void link_lost(struct link *link, const char *why); /* the end, without words */
 void link_read_last(struct link *link); /* what has come by now, within bounds */
 void link_stop_reading(struct link *link);
+void link_destroy(struct link *link);
 bool link_drained(const struct link *link);         /* all is with the kernel */
 static inline bool link_alive(const struct link *link) { return link->stage < LINK_CLOSING; }
+
+/* salvage.c */
+void salvage_begin(struct acceptor *a, struct link *link);
+/* Goes on with it. all: to the end, whatever waits for the shards. */
+void salvage(struct acceptor *a, bool all);
 
 /* peer.c */
 struct peer_gone **peer_letters_new(const struct io *io, struct span name) MUST_USE;
@@ -245,6 +256,8 @@ struct transit {
 /* forward.c: one frame of a link that is online; packet's route is of the frame. False: it must wait for its shard, link_pause() was
  * called. */
 bool forward_frame(struct link *link, const char *frame, struct packet *packet) MUST_USE;
+/* Reads what the scanner did not understand, in a copy. False: lost, and logged. */
+bool forward_odd(struct transit *t) MUST_USE;
 bool forward_to_shard(struct transit *t) MUST_USE; /* false: t->wait is full */
 struct outbox *forward_find_rcu(const struct transit *t, struct span name, const struct jid *to);
 

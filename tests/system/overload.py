@@ -1,0 +1,241 @@
+#!/usr/bin/python3
+"""overload.py - more than can be taken: whatever was sent is delivered, stored or answered, each exactly once, and what waits is bounded.
+Threads: one, and a log reader for each server.
+Owns: the servers that it starts.
+
+usage: overload.py [NAME...]
+"""
+import sys
+sys.dont_write_bytecode = True
+import collections
+import re
+import socket
+import sqlite3
+import urllib.request
+
+from component import FakeC2S, Hub, attr, with_session
+from servers import Report, World, need_shardsm
+
+DOMAIN = 'over.test'
+MIB = 1 << 20
+SECONDS = 120   # for floods, on machines that do other things too
+
+
+class Site:
+    """A server with small limits, a c2s whose clients behave, and one that may not read."""
+
+    def __init__(self, limits, workers=2, more=''):
+        self.world = World()
+        self.extra = '<limits>%s</limits>%s<metrics><ip>127.0.0.1</ip><port>0</port></metrics><user><auto-create/></user>' % (limits, more)
+        try:
+            self.process, self.port = self.world.listening_shardsm([DOMAIN], extra=self.extra, workers=workers)
+            self.hub = Hub()
+            self.c2s = self.connect('c2s', self.hub)
+        except BaseException:
+            self.world.close()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.world.close()
+
+    def connect(self, name, hub, room=None):
+        """room: of the socket, so that little is under way in the kernel."""
+        c2s = FakeC2S(hub, ('127.0.0.1', self.port), name)
+        if room:
+            c2s.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        return c2s.connect()
+
+    def online(self, user, c2s=None):
+        session = (c2s or self.c2s).start('%s@%s/r' % (user, DOMAIN))
+        session.send('<presence/>')
+        assert session.next('its own presence').name == 'presence'
+        return session
+
+    def metrics(self):
+        port = self.process.wait_line(r'port=(\d+)\] listening for HTTP').group(1)
+        with urllib.request.urlopen('http://127.0.0.1:%s/metrics' % port) as answer:
+            text = answer.read().decode()
+        return {k: float(v) for k, v in re.findall(r'^([a-z_]+(?:\{.*?\})?) ([0-9.e+-]+)$', text, re.M)}
+
+    def hits(self, limit):
+        return int(self.metrics()['shardsm_limit_hits_total{limit="%s"}' % limit])
+
+    def waiting_in_database(self):
+        db = sqlite3.connect(self.world.db, timeout=30)
+        rows = [row[0] for row in db.execute('SELECT "xml" FROM "queue"')]
+        db.close()
+        return ids(rows)
+
+
+def ids(texts):
+    return [re.search(r" id=['\"](\w+)['\"]", text).group(1) for text in texts]
+
+
+def flood(session, to, numbers, size=1000, kind='chat'):
+    """Messages, rendered at once: the link is what is slow, not the sender."""
+    one = "<route xmlns='http://jabberd.jabberstudio.org/ns/component/1.0' to=%s from=%s>%s</route>" % (
+        attr(session.home), attr(session.c2s.names[0]),
+        with_session("<message to=%s type='%s' id='%%s'><body>%s</body></message>" % (attr(to), kind, 'x' * size), session.cid, session.sm))
+    session.c2s.send(''.join(one % n for n in numbers))
+
+
+def take(session, found, errors):
+    """Sorts what has come: bodies of others, and one's own that came back."""
+    while session.queue:
+        stanza = session.queue.popleft()
+        if stanza.name == 'message':
+            (errors if stanza.get('type') == 'error' else found).append(stanza.get('id'))
+
+
+def exactly_once(sent, **where):
+    """Everything that was sent is in one place, and in one only."""
+    count = collections.Counter()
+    for place in where.values():
+        count.update(place)
+    summary = ', '.join('%d %s' % (len(v), k) for k, v in where.items())
+    missing, twice = [i for i in sent if not count[i]], [i for i in count if count[i] > 1]
+    assert not missing, '%d of %d are nowhere (%s): %s' % (len(missing), len(sent), summary, missing[:5])
+    assert not twice, '%d came twice (%s): %s' % (len(twice), summary, twice[:5])
+    assert len(count) == len(sent), 'more than was sent: ' + summary
+    print('# %d sent: %s' % (len(sent), summary), flush=True)
+
+
+# -- a c2s that does not read ---------------------------------------------------------------------------------------------------
+
+def does_not_read():
+    """Its link is closed at the limit. What was on its way to it is stored, or goes back; nobody else notices."""
+    with Site('<link-queue-bytes>1048576</link-queue-bytes>') as site:
+        aside = Hub()
+        slow = site.connect('c2s-slow', aside, 65536)
+        away, alice, bob = slow.start('away@%s/r' % DOMAIN), site.online('alice'), site.online('bob')
+        sent, found, errors = [], [], []
+
+        def closed():
+            return any('does not read' in line for line in site.process.lines)
+        while not closed() and len(sent) < 40000:
+            chat, normal = ['c%d' % (len(sent) + i) for i in range(200)], ['n%d' % (len(sent) + i) for i in range(200)]
+            flood(alice, away.jid, chat)
+            flood(alice, away.jid, normal, kind='normal')
+            sent += chat + normal
+            site.hub.until(lambda: not alice.c2s.out, 'the flood to be taken', SECONDS)
+            bob.send("<message to='%s' type='chat' id='near'><body>x</body></message>" % bob.jid)
+            assert bob.next('what has nothing to do with it').get('id') == 'near'
+        assert closed(), 'never closed'
+        before = len(sent)
+        last = ['c%d' % (before + i) for i in range(50)]   # to nobody any more
+        flood(alice, away.jid, last)
+        sent += last
+        aside.until(lambda: slow.eof, 'the end of the link', SECONDS)
+        take(away, found, errors)
+        got = []
+        again = site.c2s.start(away.jid)
+        again.send('<presence/>')
+
+        def all_there():
+            take(again, got, errors)
+            take(alice, [], errors)
+            return len(found) + len(got) + len(errors) >= len(sent)
+        site.hub.until(all_there, lambda: '%d delivered, %d stored, %d back of %d' % (len(found), len(got), len(errors), len(sent)), SECONDS)
+        exactly_once(sent, delivered=found, stored=got, back=errors)
+        assert not [i for i in errors if i[0] == 'c'], 'a chat message is stored'
+        assert site.hits('link-queue-bytes') == 1
+
+
+# -- a store that is slower than what comes -------------------------------------------------------------------------------------
+
+class Locked:
+    """The database held by another program."""
+
+    def __init__(self, site):
+        self.db = sqlite3.connect(site.world.db, timeout=30, isolation_level=None)
+        self.db.execute('BEGIN EXCLUSIVE')
+
+    def release(self):
+        self.db.execute('ROLLBACK')
+        self.db.close()
+
+
+def slow_store():
+    """Messages for nobody there, while nothing can be stored: what waits is bounded, the others are told to try again."""
+    with Site('<waiting-bytes>1048576</waiting-bytes>') as site:
+        alice = site.online('alice')
+        site.c2s.create('away@' + DOMAIN)
+        numbers = ['c%d' % i for i in range(6000)]
+        errors = []
+        locked = Locked(site)
+        flood(alice, 'away@' + DOMAIN, numbers)
+
+        def refused():
+            take(alice, [], errors)
+            return len(errors) > 3000
+        site.hub.until(refused, lambda: 'refusals (%d)' % len(errors), SECONDS)
+        locked.release()
+        mark = "<iq type='get' id='mark' to='away@%s'><query xmlns='urn:test:nothing'/></iq>" % DOMAIN
+        alice.send(mark)
+        answers = []
+
+        def answered():
+            answers.extend(s for s in alice.queue if s.get('id') == 'mark')
+            take(alice, [], errors)
+            return answers
+        site.hub.until(answered, 'what was sent behind it', SECONDS)
+        site.hub.until(lambda: site.metrics()['shardsm_store_requests_in_flight'] == 0, 'the database', SECONDS)
+        take(alice, [], errors)
+        stored = site.waiting_in_database()
+        exactly_once(numbers, stored=stored, back=errors)
+        assert stored == sorted(stored, key=lambda i: int(i[1:])), 'out of order'
+        hits = len(errors) + (answers[0].find('error').get('type') == 'wait')   # it may have come too early itself
+        assert site.hits('waiting-bytes') == hits, (site.hits('waiting-bytes'), hits)
+        assert len(stored) < 2 * MIB // 1000, 'more waited than may'
+
+
+def login_storm():
+    """Everybody comes while the database stands still: each is told, now or later, and whoever was refused can come again."""
+    with Site('<waiting-bytes>1048576</waiting-bytes>') as site:
+        alice, bob = site.online('alice'), site.online('bob')
+        locked = Locked(site)
+        cids = {site.c2s.new_id(): 'u%d@%s/r' % (i, DOMAIN) for i in range(3000)}
+        for cid, jid in cids.items():
+            site.c2s.command('start', jid, cid, to=DOMAIN)
+        site.hub.until(lambda: len(site.c2s.actions) > 1000, 'refusals', SECONDS)
+        # who is there already is served all the while
+        alice.send("<message to='%s' type='chat' id='near'><body>x</body></message>" % bob.jid)
+        assert bob.next('a message that needs no database').get('id') == 'near'
+        early = len(site.c2s.actions)
+        locked.release()
+        site.hub.until(lambda: len(site.c2s.actions) == len(cids), lambda: 'an answer for everybody (%d)' % len(site.c2s.actions), SECONDS)
+        outcome = collections.Counter()
+        answered = set()
+        for route in site.c2s.actions:
+            payload = route.elements()[0]
+            outcome[payload.get('action')] += 1
+            answered.add(payload.session('c2s'))
+        site.c2s.actions.clear()
+        assert answered == set(cids), 'one answer for each'
+        assert outcome['started'] + outcome['start'] == len(cids) and outcome['start'] >= early and outcome['started'], outcome
+        assert site.metrics()['shardsm_sessions'] == outcome['started'] + 2
+        assert site.hits('waiting-bytes') == outcome['start']
+        print('# %d starts: %s' % (len(cids), dict(outcome)), flush=True)
+        site.online('u2999')
+
+
+CASES = {
+    'a c2s that does not read': does_not_read,
+    'a store that is slower': slow_store,
+    'a storm of logins': login_storm,
+}
+
+
+def main():
+    need_shardsm()
+    report = Report()
+    for name in sys.argv[1:] or CASES:
+        report.case(name, CASES[name])
+    return report.finish()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
