@@ -231,15 +231,16 @@ bool serves_domain(const struct shard *shard, struct span domain);
 bool for_server(const struct shard *shard, const struct jid *to);
 struct span server_id(const struct shard *shard);
 int64_t server_uptime(const struct shard *shard); /* seconds, whatever the wall clock does */
+uint32_t server_shards(const struct shard *shard); /* how many there are */
 /* What is done for all shards together is done by the one that this says true to. name: what it is about, prepared. */
 bool shard_is_home(const struct shard *shard, struct span name);
 /* Runs fn on every shard, this one included, with a copy of data, behind everything that this shard has sent there. False: no memory; it runs
  * on some of them or on none. */
 bool on_every_shard(struct shard *shard, void (*fn)(struct shard *here, struct span data), struct span data) MUST_USE;
-/* The sessions of this shard. fn must not end one. */
-void each_session(struct shard *shard, void (*fn)(struct session *s, void *arg), void *arg);
-/* Full JIDs of the sessions of every shard, until fn says false. A read section is open: fn must not call the store or log. */
-void every_jid_rcu(struct shard *shard, bool (*fn)(struct span full, void *arg), void *arg);
+/* The same on one shard, the one behind this; the first one is behind the last. False: no memory. */
+bool on_next_shard(struct shard *shard, void (*fn)(struct shard *here, struct span data), struct span data) MUST_USE;
+/* The sessions of this shard, until fn says false. fn must not end one. */
+void each_session(struct shard *shard, bool (*fn)(struct session *s, void *arg), void *arg);
 /* Every feature of every module in use, and what modules add to the server's disco#info. */
 void disco_features(struct shard *shard, struct buf *out);
 void disco_extensions(struct event *ev, struct buf *out);

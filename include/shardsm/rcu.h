@@ -1,4 +1,4 @@
-/* rcu.h - the one door to liburcu's QSBR flavour and its hash table.
+/* rcu.h - the one door to liburcu's QSBR flavour.
  * Threads: every thread that looks things up registers once, says quiescent once per turn, and is offline while it sleeps.
  */
 #ifndef SHARDSM_RCU_H
@@ -8,7 +8,6 @@
 #define _LGPL_SOURCE
 #endif
 #include <urcu/urcu-qsbr.h>
-#include <urcu/rculfhash.h>
 
 static inline void rcu_thread_start(void) { urcu_qsbr_register_thread(); }
 static inline void rcu_thread_end(void) { urcu_qsbr_unregister_thread(); }

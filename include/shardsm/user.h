@@ -1,13 +1,12 @@
 /* user.h - users, their sessions and rosters, as modules see them.
- * Threads: the owning shard alone reads and changes them; other threads see struct user_view, and that inside a read section only.
- * Owns: a user owns its sessions, roster and pending requests; all die with it (after a grace period where published).
+ * Threads: the owning shard alone reads and changes them; what other threads may know is who is online, see online_any().
+ * Owns: a user owns its sessions, roster and pending requests; all die with it, when the shard's turn ends.
  */
 #ifndef SHARDSM_USER_H
 #define SHARDSM_USER_H
 
 #include "shardsm/hash.h"
 #include "shardsm/jid.h"
-#include "shardsm/rcu.h"
 #include "shardsm/route.h"
 
 struct packet;
@@ -16,16 +15,6 @@ struct peer;
 struct shard;
 struct privacy;
 struct vacation;
-
-/* What every thread may see of a user that has sessions. The JID never changes; the count is the owner's to change. */
-struct user_view {
-	struct cds_lfht_node node; /* in its shard's table, by hash of the bare JID */
-	struct rcu_head rcu;
-	uint64_t hash;
-	_Atomic uint32_t available; /* available sessions */
-	uint16_t node_len, bare_len;
-	const char *bare; /* the user's own text */
-};
 
 /* The parts of a user that the database holds, loaded when a packet first needs them. */
 enum user_part {
@@ -93,12 +82,11 @@ struct session_extra {
 
 /* A million of them are idle: what not every one has is not in here. */
 struct session {
-	struct rcu_head rcu;
 	struct sm_id id;
 	struct user *user;
-	struct session *next;                  /* of the same user, oldest first; other threads walk it */
+	struct session *next;                  /* of the same user, oldest first */
 	struct peer *peer;                     /* the c2s that holds it */
-	struct session *peer_next, **peer_at;  /* of the same peer */
+	struct session *peer_next, **peer_at;  /* of the same peer; ended: peer_next is the next that ended in this turn */
 	struct presence *presence;             /* NULL: not available */
 	struct session_extra *extra;           /* NULL: nothing of it */
 	int8_t priority;
@@ -106,7 +94,7 @@ struct session {
 	bool versioned;  /* and asked for its version: pushes carry it */
 	bool fake;       /* PBX: never top, no presence */
 	bool greeted;    /* sent an initial presence since it was last unavailable */
-	bool ended;      /* ending; the memory lives until the grace period is over */
+	bool ended;      /* ending; the memory lives until the turn is over */
 	uint8_t asked;   /* the module privacy's: what it fetched, and is told changes of */
 	uint8_t c2s_len;
 	uint16_t jid_len;
@@ -121,42 +109,46 @@ struct query_count {
 	uint32_t n;
 };
 
-/* As for sessions: a user that is online and idle is this and its text. */
+/* As for sessions: a user that is online and idle is this and its text. What a message reads stands last, beside the text. */
 struct user {
-	struct user_view view; /* first */
-	struct shard *owner;
-	struct session *sessions;      /* other threads walk them: every_jid_rcu() */
 	struct roster *roster;         /* malloc'd; NULL: nothing is in it, see user_roster() */
+	struct query_count *queries, *others_queries, *stanzas; /* its own, what others did to it, and all that it sent; malloc'd, see shard/limit.c */
+	struct vacation *vacation;     /* malloc'd, one block; with PART_ACCOUNT. NULL: none is set */
+	int64_t flushed;               /* sequence up to which the queue was sent to a link, and is about to be deleted */
+	struct user *gone_next;        /* unloaded: the next that was in this turn */
+	uint32_t queued;               /* stanzas in its offline queue, as of PART_QUEUE and our own puts */
+	uint32_t writes;               /* of its pins, writes to its offline queue */
+	uint32_t nwaiting;
+	uint32_t available;            /* of its sessions; not 0: the shard's index online tells every thread */
+	struct shard *owner;
+	uint64_t hash;                 /* of the bare JID */
+	struct session *sessions;      /* oldest first */
 	struct parked *parked;         /* a packet of this user waits for the store: later ones wait behind it */
 	struct waiting *last;          /* the last of those; they are a ring. NULL: none */
-	uint32_t nwaiting;
-	uint32_t pins;                 /* store answers under way that name this user */
-	uint32_t writes;               /* of those, writes to its offline queue */
-	uint32_t queued;               /* stanzas in its offline queue, as of PART_QUEUE and our own puts */
-	int64_t flushed;               /* sequence up to which the queue was sent to a link, and is about to be deleted */
 	struct privacy *privacy;       /* the module privacy's; NULL: no lists */
-	struct query_count *queries, *others_queries, *stanzas; /* its own, what others did to it, and all that it sent; malloc'd, see shard/limit.c */
+	uint32_t pins;                 /* store answers under way that name this user */
+	uint16_t turns;                /* counts sessions that became available or ceased to be */
 	uint8_t parts;                 /* enum user_part that are loaded */
 	uint8_t needs;                 /* enum user_part without which its privacy lists cannot be read */
+	uint16_t node_len, bare_len;
 	bool exists;                   /* true once PART_ACCOUNT found a row */
 	bool draining;
 	bool verified;                 /* the module verify's: its e-mail address is; with PART_ACCOUNT */
-	uint16_t turns;                /* counts sessions that became available or ceased to be */
-	struct vacation *vacation;     /* malloc'd, one block; with PART_ACCOUNT. NULL: none is set */
-	char text[];
+	char text[];                   /* the bare JID */
 };
 
 extern const struct roster roster_none;
 static inline const struct roster *user_roster(const struct user *u) { return u->roster ? u->roster : &roster_none; }
 static inline bool user_has_waiting(const struct user *u) { return u->last != NULL; }
 
+static inline struct span user_bare(const struct user *u) { return span_of(u->text, u->bare_len); }
 static inline struct jid user_jid(const struct user *u)
 {
-	return (struct jid){ u->view.bare, u->view.node_len, u->view.bare_len, u->view.bare_len };
+	return (struct jid){ u->text, u->node_len, u->bare_len, u->bare_len };
 }
 static inline struct jid session_jid(const struct session *s)
 {
-	return (struct jid){ s->text, s->user->view.node_len, s->user->view.bare_len, s->jid_len };
+	return (struct jid){ s->text, s->user->node_len, s->user->bare_len, s->jid_len };
 }
 static inline struct span session_c2s(const struct session *s) { return span_of(s->text + s->jid_len, s->c2s_len); }
 static inline bool session_available(const struct session *s) { return s->presence != NULL; }

@@ -241,7 +241,7 @@ struct telling {
 static void note_time(struct telling *t, const struct session *s)
 {
 	const struct session *first = s->user->sessions;
-	struct span bare = span_of(s->user->view.bare, s->user->view.bare_len);
+	struct span bare = user_bare(s->user);
 
 	while (first != s && !takes(first))
 		first = first->next;
@@ -258,16 +258,17 @@ static void note_time(struct telling *t, const struct session *s)
 		store_write(t->shard, &t->times);
 }
 
-static void tell(struct session *s, void *arg)
+static bool tell(struct session *s, void *arg)
 {
 	struct telling *t = arg;
 	struct jid to = session_jid(s);
 	struct jid from = { t->domain.p, 0, (uint16_t)t->domain.n, (uint16_t)t->domain.n };
 
 	if (!takes(s) || !span_eq(jid_domain(&to), t->domain))
-		return;
+		return true;
 	send_to_session(t->shard, s, &(struct stanza){ .tag = "message", .id = t->id, .content = t->content, .from = &from, .to = &to });
 	note_time(t, s);
+	return true;
 }
 
 static void tell_here(struct shard *here, struct span data)

@@ -2,6 +2,8 @@
  * Threads: shards; the options change while these stand still.
  * Owns: nothing; disco_services.c keeps the services.
  */
+#include <stdlib.h>
+
 #include "module/disco.h"
 #include "shardsm/aci.h"
 
@@ -88,29 +90,81 @@ static enum verdict server_items(struct event *ev, bool admin)
 	return reply(ev, b);
 }
 
-static bool put_session(struct span full, void *arg)
+/* A list of sessions on its way from shard to shard: each adds its own, the last one answers. */
+struct listing {
+	struct packet *asked; /* kept */
+	uint32_t shards;      /* that have added theirs */
+	struct buf text;
+};
+
+static bool put_session(struct session *s, void *arg)
 {
 	struct buf *b = arg;
+	struct jid jid = session_jid(s);
 
 	buf_str(b, "<item");
-	buf_attr(b, "jid", full);
+	buf_attr(b, "jid", jid_full(&jid));
 	buf_str(b, " name='Active session'/>");
 	return !b->failed && b->n < SESSIONS_BYTES;
 }
 
-/* The sessions of the whole server, for those whom ACL disco names. */
+static void listed(struct shard *here, struct listing *l)
+{
+	struct event ev = { .shard = here, .packet = l->asked };
+
+	buf_str(&l->text, "</query>");
+	if (l->text.failed) {
+		ev.condition = SE_RESOURCE_CONSTRAINT;
+		reply_error(&ev);
+	} else {
+		reply_result(&ev, buf_span(&l->text));
+	}
+	buf_free(&l->text);
+	packet_drop(&l->asked);
+	free(l);
+}
+
+static void list_here(struct shard *here, struct span data)
+{
+	struct listing *l;
+
+	memcpy(&l, data.p, sizeof(l));
+	if (l->text.n < SESSIONS_BYTES)
+		each_session(here, put_session, &l->text);
+	if (++l->shards < server_shards(here)) {
+		if (on_next_shard(here, list_here, data))
+			return;
+		l->text.failed = true;
+	}
+	listed(here, l);
+}
+
+/* The sessions of the whole server. */
+static enum verdict list_sessions(struct event *ev)
+{
+	struct listing *l = calloc(1, sizeof(*l));
+
+	if (l)
+		l->asked = packet_keep(ev->packet);
+	if (!l || !l->asked) {
+		free(l);
+		return event_error(ev, SE_RESOURCE_CONSTRAINT);
+	}
+	l->asked->stage = STAGE_DELIVER; /* whoever answers is on another shard than the one who asked */
+	buf_str(&l->text, "<query xmlns='" NS_ITEMS "' node='" NODE_SESSIONS "'>");
+	list_here(ev->shard, span_of((const char *)&l, sizeof(l)));
+	return V_HANDLED;
+}
+
+/* For those whom ACL disco names. */
 static enum verdict sessions_node(struct event *ev, bool info)
 {
 	struct buf *b = scratch(ev->shard, 0);
 
-	if (info) {
-		buf_str(b, "<query xmlns='" NS_INFO "' node='" NODE_SESSIONS "'><identity category='hierarchy' type='branch'"
-			   " name='Active sessions'/><feature var='" NS_INFO "'/><feature var='" NS_ITEMS "'/>");
-	} else {
-		buf_str(b, "<query xmlns='" NS_ITEMS "' node='" NODE_SESSIONS "'>");
-		every_jid_rcu(ev->shard, put_session, b);
-	}
-	buf_str(b, "</query>");
+	if (!info)
+		return list_sessions(ev);
+	buf_str(b, "<query xmlns='" NS_INFO "' node='" NODE_SESSIONS "'><identity category='hierarchy' type='branch'"
+		   " name='Active sessions'/><feature var='" NS_INFO "'/><feature var='" NS_ITEMS "'/></query>");
 	return reply(ev, b);
 }
 

@@ -42,7 +42,7 @@ static enum verdict on_last(struct event *ev)
 		return reply_seconds(ev, server_uptime(ev->shard));
 	if (user_top(ev->user))
 		return reply_seconds(ev, 0);
-	req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	req = store_req_new(user_bare(ev->user));
 	if (req)
 		store_get(req, T_LOGOUT, STORE_ALL, value_null());
 	return event_ask(ev, &req, on_logout_row, ASK_AFTER_WRITES, NULL);

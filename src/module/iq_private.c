@@ -133,7 +133,7 @@ static enum verdict on_row(struct event *ev, struct store_req *answer)
 
 static enum verdict get(struct event *ev, struct span ns)
 {
-	struct store_req *req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	struct store_req *req = store_req_new(user_bare(ev->user));
 
 	if (req)
 		store_get(req, T_PRIVATE, PRIVATE_NS, value_text(ns));
@@ -181,7 +181,7 @@ static enum verdict write_set(struct event *ev, struct span ns)
 		return event_error(ev, SE_RESOURCE_CONSTRAINT);
 	if (row->n > limits.bytes)
 		return over_limit(ev, "more than the server keeps for one namespace");
-	req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	req = store_req_new(user_bare(ev->user));
 	if (req) {
 		store_delete(req, T_PRIVATE, PRIVATE_NS, value_text(ns));
 		store_put(req, T_PRIVATE,
@@ -208,7 +208,7 @@ static enum verdict on_counted(struct event *ev, struct store_req *answer)
 /* Nobody else of this user is let in front between the look and the write. */
 static enum verdict set(struct event *ev, struct span ns)
 {
-	struct store_req *req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	struct store_req *req = store_req_new(user_bare(ev->user));
 
 	if (req) {
 		store_count(req, T_PRIVATE, STORE_ALL, value_null());

@@ -142,7 +142,7 @@ static enum verdict set(struct event *ev, struct xml *vcard)
 	}
 	if (!vcard_columns(vcard, text, columns) || whole->failed)
 		return event_error(ev, SE_RESOURCE_CONSTRAINT);
-	req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	req = store_req_new(user_bare(ev->user));
 	if (req) {
 		store_delete(req, T_VCARD, STORE_ALL, value_null());
 		store_delete(req, T_VCARD_XML, STORE_ALL, value_null());
@@ -161,7 +161,7 @@ static enum verdict on_own(struct event *ev)
 
 	if (v != V_PASS)
 		return v;
-	return ev->type == ST_SET ? set(ev, vcard) : get(ev, span_of(ev->user->view.bare, ev->user->view.bare_len));
+	return ev->type == ST_SET ? set(ev, vcard) : get(ev, user_bare(ev->user));
 }
 
 /* Somebody else's, or the server's. */

@@ -117,7 +117,7 @@ static enum verdict store(struct event *ev)
 	stored_write(row, ev, buf_span(delay));
 	if (delay->failed || row->failed)
 		return event_error(ev, SE_RESOURCE_CONSTRAINT);
-	req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	req = store_req_new(user_bare(ev->user));
 	values[QUEUE_XML] = value_text(buf_span(row));
 	if (req)
 		store_put(req, T_QUEUE, values);
@@ -159,7 +159,7 @@ static enum verdict pkt_user(struct event *ev)
 	if (ev->user->parts & PART_QUEUE)
 		return store_below_quota(ev);
 	/* Nobody else of this user is let in front meanwhile, so the count stays true. */
-	req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	req = store_req_new(user_bare(ev->user));
 	if (req)
 		load_ask(req);
 	return event_ask(ev, &req, on_counted, ASK_AFTER_WRITES, NULL);
@@ -182,7 +182,7 @@ static void on_written(struct shard *shard, struct user *u, bool written, uint64
 	/* From here on a read comes behind the delete; databases give low sequences again once the table is empty. */
 	if (u->flushed == (int64_t)upto)
 		u->flushed = 0;
-	req = store_req_new(span_of(u->view.bare, u->view.bare_len));
+	req = store_req_new(user_bare(u));
 	if (req)
 		store_delete_upto(req, T_QUEUE, (int64_t)upto);
 	store_write(shard, &req);
@@ -244,7 +244,7 @@ static enum verdict on_page(struct event *ev, struct store_req *answer)
 
 static enum verdict ask_page(struct event *ev)
 {
-	struct store_req *req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	struct store_req *req = store_req_new(user_bare(ev->user));
 
 	if (req)
 		store_get_page(req, T_QUEUE, ev->user->flushed, PAGE);
@@ -311,7 +311,7 @@ static enum verdict on_bounce_page(struct event *ev, struct store_req *answer)
 
 static enum verdict bounce_page(struct event *ev, int64_t after)
 {
-	struct store_req *req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	struct store_req *req = store_req_new(user_bare(ev->user));
 
 	if (req)
 		store_get_page(req, T_QUEUE, after, PAGE);

@@ -18,7 +18,7 @@ struct change {
 
 struct store_req *privacy_request(const struct event *ev)
 {
-	return store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	return store_req_new(user_bare(ev->user));
 }
 
 void privacy_store_rule(struct store_req *req, struct span name, const struct rule_fields *rule)

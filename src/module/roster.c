@@ -224,7 +224,7 @@ static enum verdict on_get(struct event *ev)
 	if (seen == v->number)
 		return changes_since(ev, NULL, seen);
 	kept = malloc(sizeof(*kept));
-	req = kept ? store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len)) : NULL;
+	req = kept ? store_req_new(user_bare(ev->user)) : NULL;
 	if (req) {
 		*kept = seen;
 		store_get(req, T_ROSTER_CHANGES, STORE_ALL, value_null());
@@ -338,7 +338,7 @@ static enum verdict set_item(struct event *ev, struct xml *xml, const struct jid
 	f.named = name.p ? name.n > 0 : old && old->named; /* jabberd2: absent leaves it, empty removes it */
 	f.name = name.p ? name : old ? item_name(old) : name;
 	item = roster_item_new(&f);
-	req = item ? store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len)) : NULL;
+	req = item ? store_req_new(user_bare(ev->user)) : NULL;
 	if (req) {
 		struct roster_version v = roster_version_after(ev->user, old, item);
 
@@ -391,7 +391,7 @@ static enum verdict remove_item(struct event *ev, const struct jid *jid)
 	if (!item)
 		return event_error(ev, SE_ITEM_NOT_FOUND);
 	copy = roster_item_copy(item);
-	req = copy ? store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len)) : NULL;
+	req = copy ? store_req_new(user_bare(ev->user)) : NULL;
 	if (req) {
 		store_delete(req, T_ROSTER_ITEMS, ITEM_JID, value_text(item_jid(item)));
 		store_delete(req, T_ROSTER_GROUPS, GROUP_JID, value_text(item_jid(item)));

@@ -212,7 +212,7 @@ static bool read_contact(struct user *u, const struct store_req *answer, int fir
 			store_tables[T_PUBLISHED_ROSTER].name, (long long)store_sequence(answer, first, row));
 		return false;
 	}
-	if (span_eq(jid_full(&jid), span_of(u->view.bare, u->view.bare_len)))
+	if (span_eq(jid_full(&jid), user_bare(u)))
 		return false;
 	*c = (struct contact){ .jid = keep(text, jid_full(&jid)), .name = keep(text, name.s), .named = name.s.n > 0,
 		.to = store_value(answer, first, row, PUBITEM_TO).i != 0, .from = store_value(answer, first, row, PUBITEM_FROM).i != 0,
@@ -256,7 +256,7 @@ struct changes {
 static struct store_req *rows_of(struct changes *c)
 {
 	if (!c->req)
-		c->req = store_req_new(span_of(c->u->view.bare, c->u->view.bare_len));
+		c->req = store_req_new(user_bare(c->u));
 	return c->req;
 }
 
@@ -302,7 +302,7 @@ static bool create_account(struct changes *c, struct span bare)
 		return false;
 	store_owner(req, bare);
 	store_merge(req, T_ACTIVE, (struct value[]){ [ACTIVE_TIME] = value_int(clock_wall()) });
-	store_owner(req, span_of(c->u->view.bare, c->u->view.bare_len));
+	store_owner(req, user_bare(c->u));
 	cache_put(active_cache, bare, set.active_ttl, true, (struct span){ 0 });
 	return true;
 }

@@ -69,7 +69,7 @@ struct change {
 static enum verdict commit(struct event *ev, const struct jid *contact, struct change change, resume_fn *fn)
 {
 	struct user *u = ev->user;
-	struct store_req *req = store_req_new(span_of(u->view.bare, u->view.bare_len));
+	struct store_req *req = store_req_new(user_bare(u));
 	struct roster_item *item = change.step.push ? changed_item(u, jid_bare(contact), change.step.next) : NULL;
 	struct change *kept = malloc(sizeof(*kept));
 	struct buf *row = scratch(ev->shard, 0);
@@ -122,7 +122,7 @@ static bool apply(struct event *ev, const struct jid *contact, const struct chan
 	}
 	if (!ok)
 		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": a change of its roster is not in memory (out of memory)",
-			(int)u->view.bare_len, u->view.bare);
+			(int)u->bare_len, u->text);
 	return ok;
 }
 

@@ -88,7 +88,7 @@ void roster_version_use(struct event *ev)
 	v.used = true;
 	if (!roster_version_put(u, &v))
 		return;
-	req = store_req_new(span_of(u->view.bare, u->view.bare_len));
+	req = store_req_new(user_bare(u));
 	if (req) {
 		write_version(req, &v);
 		store_delete(req, T_ROSTER_CHANGES, STORE_ALL, value_null());

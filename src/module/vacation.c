@@ -98,7 +98,7 @@ static enum verdict on_committed(struct event *ev, struct store_req *answer)
 /* Takes v. NULL: no vacation any more. */
 static enum verdict write_settings(struct event *ev, struct vacation *v)
 {
-	struct store_req *req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	struct store_req *req = store_req_new(user_bare(ev->user));
 
 	if (req)
 		store_delete(req, T_VACATION, STORE_ALL, value_null());
@@ -198,7 +198,7 @@ static uint64_t told_key(struct event *ev, const struct vacation *v)
 	buf_fmt(b, "%lld %lld ", (long long)v->start, (long long)v->end);
 	buf_put(b, span_of(v->message, v->len));
 	buf_put(b, span_of("", 1));
-	buf_put(b, span_of(ev->user->view.bare, ev->user->view.bare_len));
+	buf_put(b, user_bare(ev->user));
 	buf_put(b, span_of("", 1));
 	buf_put(b, jid_bare(&ev->packet->from));
 	return b->failed ? 0 : hash_bytes(buf_span(b));

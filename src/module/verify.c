@@ -44,7 +44,7 @@ static void put_message(struct buf *b, const char *subject, struct span text)
 static enum verdict tell(struct event *ev, const char *subject, struct span text)
 {
 	struct buf *b = scratch(ev->shard, 0);
-	struct jid domain = domain_of(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	struct jid domain = domain_of(user_bare(ev->user));
 
 	put_message(b, subject, text);
 	if (b->failed)
@@ -114,7 +114,7 @@ static bool make_code(char *code)
 /* Nothing of what the user wrote stands in the mail but the code that was made: whoever registers an account cannot have texts mailed. */
 static struct mail *compose(struct event *ev, const struct request *r)
 {
-	struct span owner = span_of(ev->user->view.bare, ev->user->view.bare_len);
+	struct span owner = user_bare(ev->user);
 	struct jid domain = domain_of(owner);
 	struct buf *b = scratch(ev->shard, 1);
 	bool ascii = true;
@@ -142,11 +142,11 @@ static enum verdict on_stored(struct event *ev, struct store_req *answer)
 	if (!mail)
 		return event_error(ev, SE_RESOURCE_CONSTRAINT);
 	if (!mail_send(ev->shard, &mail, mail_failed)) {
-		log_limited(LOG_LEVEL_ERROR, "%.*s: no code was mailed (too many mails are waiting)", (int)ev->user->view.bare_len,
-			ev->user->view.bare);
+		log_limited(LOG_LEVEL_ERROR, "%.*s: no code was mailed (too many mails are waiting)", (int)ev->user->bare_len,
+			ev->user->text);
 		return tell(ev, "Error", SPAN("Your code could not be mailed now. Please try again later."));
 	}
-	verify_count_mail(ev->user->view.hash);
+	verify_count_mail(ev->user->hash);
 	verify_count_mail(hash_address(ev->shard, span_of(r->address, r->n)));
 	text = scratch(ev->shard, 1);
 	buf_fmt(text, "A mail is on its way to " SPAN_FMT ". Please look into your mailbox, and do what it says there.", (int)r->n, r->address);
@@ -155,7 +155,7 @@ static enum verdict on_stored(struct event *ev, struct store_req *answer)
 
 static enum verdict write_row(struct event *ev, struct span address, struct span code, bool verified, resume_fn *then, void *state)
 {
-	struct store_req *req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	struct store_req *req = store_req_new(user_bare(ev->user));
 
 	if (req) {
 		store_delete(req, T_VERIFY, STORE_ALL, value_null());
@@ -178,7 +178,7 @@ static enum verdict on_email(struct event *ev, struct span address)
 		buf_fmt(text, "This is not an e-mail address that mail can be sent to: %s. To try again, " HOW, fault);
 		return tell(ev, "Please enter your email address", buf_span(text));
 	}
-	wait = verify_wait_mail(ev->user->view.hash, options.mails_per_hour);
+	wait = verify_wait_mail(ev->user->hash, options.mails_per_hour);
 	wait2 = verify_wait_mail(hash_address(ev->shard, address), options.mails_per_hour);
 	wait = wait > wait2 ? wait : wait2;
 	if (wait) {
@@ -208,7 +208,7 @@ static enum verdict on_verified(struct event *ev, struct store_req *answer)
 	if (store_status(answer) != STORE_OK)
 		return event_store_error(ev, answer, "a verified e-mail address could not be written");
 	ev->user->verified = true;
-	log_notice("%.*s: e-mail address verified", (int)ev->user->view.bare_len, ev->user->view.bare);
+	log_notice("%.*s: e-mail address verified", (int)ev->user->bare_len, ev->user->text);
 	return tell(ev, "Code accepted", SPAN("Your code is right, and your e-mail address is verified. Your messages are no longer held back."));
 }
 
@@ -226,11 +226,11 @@ static enum verdict on_used_up(struct event *ev, struct store_req *answer)
 
 static enum verdict wrong(struct event *ev)
 {
-	unsigned left = verify_guesses_left(ev->user->view.hash);
+	unsigned left = verify_guesses_left(ev->user->hash);
 	struct buf *text = scratch(ev->shard, 1);
 
 	if (!left) {
-		struct store_req *req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+		struct store_req *req = store_req_new(user_bare(ev->user));
 
 		if (req)
 			store_delete(req, T_VERIFY, STORE_ALL, value_null());
@@ -252,7 +252,7 @@ static enum verdict on_row(struct event *ev, struct store_req *answer)
 		return tell_how(ev);
 	email = store_value(answer, 0, 0, VERIFY_EMAIL).s;
 	code = store_value(answer, 0, 0, VERIFY_CODE).s;
-	if (!verify_may_guess(ev->user->view.hash))
+	if (!verify_may_guess(ev->user->hash))
 		return tell_used_up(ev);
 	/* What was guessed is never empty, and so no row without a code is anybody's. */
 	if (!hash_equal_secret(code, span_of(guess->code, guess->n)))
@@ -268,7 +268,7 @@ static enum verdict on_code(struct event *ev, struct span code)
 	if (!code.n || code.n > CODE_MOST)
 		return tell(ev, "Code rejected", SPAN("This is no code. Please write \"code: \" and behind it what was mailed to you."));
 	guess = malloc(sizeof(*guess) + code.n);
-	req = guess ? store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len)) : NULL;
+	req = guess ? store_req_new(user_bare(ev->user)) : NULL;
 	if (!req) {
 		free(guess);
 		return event_error(ev, SE_RESOURCE_CONSTRAINT);

@@ -151,7 +151,7 @@ static void start_session(struct shard *shard, struct user *u, struct packet *p)
 static struct store_req *account_request(struct event *ev, enum chain chain)
 {
 	const struct chain_list *list = &ev->shard->server->chains[chain];
-	struct store_req *req = store_req_new(span_of(ev->user->view.bare, ev->user->view.bare_len));
+	struct store_req *req = store_req_new(user_bare(ev->user));
 
 	for (int i = 0; req && i < list->n; i++) {
 		void (*hook)(struct event *, struct store_req *) =

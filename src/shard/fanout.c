@@ -76,7 +76,7 @@ void fanout_add(struct shard *shard, struct packet *p)
 		return;
 	}
 	hash = hash_bytes(jid_bare(&p->to));
-	if (!user_online_any(shard->server, jid_bare(&p->to), hash))
+	if (!online_any(shard->server, hash))
 		return;
 	i = shard_of_tag(hash_tag(hash), shard->server->set.nshards);
 	list = &shard->lists[i];

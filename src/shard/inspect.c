@@ -75,9 +75,10 @@ static void list_one(struct session *s, struct server_answer *a)
 	a->count++;
 }
 
-static void list(struct session *s, void *arg)
+static bool list(struct session *s, void *arg)
 {
 	list_one(s, arg);
+	return true;
 }
 
 static void sessions(struct shard *shard, struct user *u, struct server_answer *a)

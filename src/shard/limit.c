@@ -106,17 +106,17 @@ bool query_over_limit(struct event *ev)
 	if (!limit.queries || !is_query(ev))
 		return false;
 	now = clock_mono_ms();
-	if (throttled_of(shard, u->view.hash, now)) {
+	if (throttled_of(shard, u->hash, now)) {
 		event_error_text(ev, SE_RESOURCE_CONSTRAINT, "too many requests a short while ago");
 		reply_error(ev);
 		return true;
 	}
 	if (count(&u->queries, now, limit.within_ms) <= limit.queries)
 		return false;
-	log_notice("[" SPAN_FMT "] is being disconnected, too many database queries within %llu seconds", (int)u->view.bare_len, u->view.bare,
+	log_notice("[" SPAN_FMT "] is being disconnected, too many database queries within %llu seconds", (int)u->bare_len, u->text,
 		(unsigned long long)(limit.within_ms / 1000));
 	stat_inc(STAT_LIMIT_QUERIES);
-	throttle(shard, u->view.hash, now);
+	throttle(shard, u->hash, now);
 	u->queries->n = 0;
 	event_error(ev, SE_RESOURCE_CONSTRAINT);
 	reply_error(ev);
@@ -141,7 +141,7 @@ bool stanza_over_limit(struct event *ev)
 	event_error_text(ev, SE_RESOURCE_CONSTRAINT, "too many stanzas a short while ago");
 	reply_error(ev);
 	if (n > limit.stanzas * PATIENCE) {
-		log_notice("[" SPAN_FMT "] is being disconnected, too many stanzas within %llu seconds", (int)u->view.bare_len, u->view.bare,
+		log_notice("[" SPAN_FMT "] is being disconnected, too many stanzas within %llu seconds", (int)u->bare_len, u->text,
 			(unsigned long long)(limit.stanzas_ms / 1000));
 		u->stanzas->n = 0;
 		end_sessions(ev);

@@ -195,7 +195,7 @@ void store_write(struct shard *shard, struct store_req **req)
 struct store_req *event_rows(struct event *ev)
 {
 	struct shard *shard = ev->shard;
-	struct span owner = span_of(ev->user->view.bare, ev->user->view.bare_len);
+	struct span owner = user_bare(ev->user);
 
 	if (shard->nrows == ROWS_MAX)
 		rows_flush(shard);

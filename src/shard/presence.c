@@ -19,7 +19,7 @@ bool presence_worth_sending(struct shard *shard, const struct jid *to)
 	/* With the detour, another sm behind the router may hold the user: only the router can tell. */
 	if (shard->server->set.detour || !serves_domain(shard, jid_domain(to)) || !to->node_len)
 		return true;
-	return user_online_any(shard->server, jid_bare(to), hash_bytes(jid_bare(to)));
+	return online_any(shard->server, hash_bytes(jid_bare(to)));
 }
 
 void send_presence(struct shard *shard, const char *type, const struct jid *from, const struct jid *to)
@@ -104,12 +104,6 @@ static void to_own(struct shard *shard, struct session *s, struct packet *p)
 	}
 }
 
-static void count_available(struct user *u, int change)
-{
-	atomic_fetch_add(&u->view.available, (uint32_t)change);
-	u->turns++;
-}
-
 void presence_leave(struct session *s, struct span attrs, struct span content)
 {
 	struct shard *shard = s->user->owner;
@@ -132,7 +126,7 @@ void presence_leave(struct session *s, struct span attrs, struct span content)
 	if (session_available(s)) {
 		free(s->presence);
 		s->presence = NULL;
-		count_available(s->user, -1);
+		user_one_unavailable(s->user);
 	}
 	s->greeted = false;
 	if (s->extra) {
@@ -170,8 +164,10 @@ bool presence_become(struct session *s, struct packet *p, int8_t priority, int64
 		memcpy(mine->text, attrs->p, attrs->n);
 	if (content.n)
 		memcpy(mine->text + attrs->n, content.p, content.n);
-	if (!s->presence)
-		count_available(s->user, 1);
+	if (!s->presence && !user_one_available(s->user)) {
+		free(mine);
+		return false;
+	}
 	free(s->presence);
 	s->presence = mine;
 	s->priority = priority;

@@ -95,7 +95,7 @@ bool roster_lets_see(const struct user *u, const struct jid *j)
 {
 	const struct roster_item *item;
 
-	if (span_eq(jid_bare(j), span_of(u->view.bare, u->view.bare_len)))
+	if (span_eq(jid_bare(j), user_bare(u)))
 		return true;
 	item = roster_for(u, j);
 	return item && item->from;

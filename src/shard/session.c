@@ -4,7 +4,6 @@
  */
 #include <stdlib.h>
 
-#include "core/tsan.h"
 #include "shard/shard.h"
 #include "shardsm/log.h"
 #include "shardsm/stats.h"
@@ -85,7 +84,7 @@ static struct session *session_new(struct shard *shard, struct user *u, const st
 	struct peer *peer = peer_of(shard, packet_slice(p, p->route.from), p->link);
 	struct session *s = peer ? calloc(1, sizeof(*s) + p->to.len + c2s.n) : NULL;
 
-	if (!s || !sm_id_new(&s->id, hash_tag(u->view.hash)) || !index_add(&shard->own_sessions, s->id.random[0], s)) {
+	if (!s || !sm_id_new(&s->id, hash_tag(u->hash)) || !index_add(&shard->own_sessions, s->id.random[0], s)) {
 		free(s);
 		return NULL;
 	}
@@ -107,8 +106,7 @@ struct session *session_start(struct shard *shard, struct user *u, const struct 
 		return NULL;
 	while (*at)
 		at = &(*at)->next;
-	tsan_release(s);
-	rcu_assign_pointer(*at, s);
+	*at = s;
 	s->peer_next = s->peer->sessions;
 	s->peer_at = &s->peer->sessions;
 	if (s->peer_next)
@@ -120,13 +118,23 @@ struct session *session_start(struct shard *shard, struct user *u, const struct 
 	return s;
 }
 
-static void free_after_grace(struct rcu_head *head)
+/* Whoever is at work in this turn may still hold it. */
+static void free_later(struct shard *shard, struct session *s)
 {
-	struct session *s = caa_container_of(head, struct session, rcu);
+	s->peer_next = shard->gone_sessions;
+	shard->gone_sessions = s;
+}
 
-	free(s->presence);
-	session_extra_free(s);
-	free(s);
+void sessions_free_gone(struct shard *shard)
+{
+	while (shard->gone_sessions) {
+		struct session *s = shard->gone_sessions;
+
+		shard->gone_sessions = s->peer_next;
+		free(s->presence);
+		session_extra_free(s);
+		free(s);
+	}
 }
 
 void session_end(struct shard *shard, struct session *s)
@@ -142,23 +150,23 @@ void session_end(struct shard *shard, struct session *s)
 	lifecycle(shard, s, CHAIN_SESS_END);
 	while (*at != s)
 		at = &(*at)->next;
-	rcu_assign_pointer(*at, s->next); /* s goes on pointing there for whoever walks them */
+	*at = s->next; /* s goes on pointing there for whoever walks them */
 	*s->peer_at = s->peer_next;
 	if (s->peer_next)
 		s->peer_next->peer_at = s->peer_at;
 	stat_inc(STAT_SESSIONS_ENDED);
 	log_notice("session ended: jid=" SPAN_FMT, (int)s->jid_len, s->text);
 	if (!u->sessions)
-		log_notice("user unloaded jid=" SPAN_FMT, (int)u->view.bare_len, u->view.bare);
+		log_notice("user unloaded jid=" SPAN_FMT, (int)u->bare_len, u->text);
 	index_remove(&shard->own_sessions, s->id.random[0], s);
-	rcu_after(&s->rcu, free_after_grace);
+	free_later(shard, s);
 }
 
 void session_drop(struct shard *shard, struct session *s)
 {
-	rcu_assign_pointer(s->user->sessions, s->next);
+	s->user->sessions = s->next;
 	index_remove(&shard->own_sessions, s->id.random[0], s);
-	rcu_after(&s->rcu, free_after_grace);
+	free_later(shard, s);
 }
 
 static void end_one(struct shard *shard, struct session *s, bool tell)
@@ -204,39 +212,10 @@ void peers_free(struct shard *shard)
 	}
 }
 
-void each_session(struct shard *shard, void (*fn)(struct session *s, void *arg), void *arg)
+void each_session(struct shard *shard, bool (*fn)(struct session *s, void *arg), void *arg)
 {
 	for (struct peer *peer = shard->peers; peer; peer = peer->next)
 		for (struct session *s = peer->sessions; s; s = s->peer_next)
-			fn(s, arg);
-}
-
-static bool each_jid_rcu(struct user *u, bool (*fn)(struct span full, void *arg), void *arg)
-{
-	struct session *s = rcu_dereference(u->sessions);
-
-	for (; s; s = rcu_dereference(s->next)) {
-		tsan_acquire(s);
-		if (!fn(span_of(s->text, s->jid_len), arg))
-			return false;
-	}
-	return true;
-}
-
-void every_jid_rcu(struct shard *shard, bool (*fn)(struct span full, void *arg), void *arg)
-{
-	const struct server *server = shard->server;
-	struct cds_lfht_iter iter;
-	struct user_view *v;
-	bool more = true;
-
-	rcu_enter();
-	for (uint32_t i = 0; i < server->set.nshards && more; i++)
-		cds_lfht_for_each_entry(server->shards[i]->users, &iter, v, node) {
-			tsan_acquire(v);
-			more = each_jid_rcu((struct user *)v, fn, arg);
-			if (!more)
-				break;
-		}
-	rcu_leave();
+			if (!fn(s, arg))
+				return;
 }

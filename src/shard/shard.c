@@ -12,7 +12,6 @@
 #include "shardsm/standstill.h"
 #include "shardsm/stats.h"
 
-#define TABLE_FIRST 1024u /* buckets; cds_lfht grows and shrinks by itself */
 #define STOP_BURST 256u    /* sessions */
 
 /* Once for each packet, however often it has to wait. */
@@ -110,22 +109,33 @@ struct job {
 	char data[];
 };
 
+static bool on_shard(struct shard *shard, uint32_t i, void (*fn)(struct shard *here, struct span data), struct span data)
+{
+	struct job *job = malloc(sizeof(*job) + data.n);
+
+	if (!job)
+		return false;
+	*job = (struct job){ .letter.kind = LETTER_JOB, .fn = fn, .n = data.n };
+	if (data.n)
+		memcpy(job->data, data.p, data.n);
+	struct letter *l = &job->letter;
+
+	dispatch_tray_post_one(&shard->tray, i);
+	mailbox_post(shard->server->boxes[i], &l);
+	return true;
+}
+
 bool on_every_shard(struct shard *shard, void (*fn)(struct shard *here, struct span data), struct span data)
 {
-	for (uint32_t i = 0; i < shard->server->set.nshards; i++) {
-		struct job *job = malloc(sizeof(*job) + data.n);
-
-		if (!job)
+	for (uint32_t i = 0; i < shard->server->set.nshards; i++)
+		if (!on_shard(shard, i, fn, data))
 			return false;
-		*job = (struct job){ .letter.kind = LETTER_JOB, .fn = fn, .n = data.n };
-		if (data.n)
-			memcpy(job->data, data.p, data.n);
-		struct letter *l = &job->letter;
-
-		dispatch_tray_post_one(&shard->tray, i);
-		mailbox_post(shard->server->boxes[i], &l);
-	}
 	return true;
+}
+
+bool on_next_shard(struct shard *shard, void (*fn)(struct shard *here, struct span data), struct span data)
+{
+	return on_shard(shard, (shard->index + 1) % shard->server->set.nshards, fn, data);
 }
 
 static void on_job(struct shard *shard, struct letter *l)
@@ -151,10 +161,11 @@ static void on_mail(struct shard *shard, struct letter *l)
 	free(mail);
 }
 
-static void count_left(struct session *s, void *arg)
+static bool count_left(struct session *s, void *arg)
 {
 	(void)arg;
 	atomic_fetch_add_explicit(&s->user->owner->server->sessions_left, 1, memory_order_relaxed);
+	return true;
 }
 
 /* A burst of sessions at a time: what they cause in other shards, and the database's answers, come between. */
@@ -233,6 +244,8 @@ bool shard_turn(struct shard *shard)
 		l = next;
 	}
 	shard_post_out(shard);
+	sessions_free_gone(shard);
+	users_free_gone(shard);
 	atomic_fetch_add_explicit(&shard->turns, 1, memory_order_release);
 	rcu_quiet();
 	return true;
@@ -311,6 +324,7 @@ bool shard_is_home(const struct shard *shard, struct span name)
 
 struct span server_id(const struct shard *shard) { return shard->server->set.id; }
 int64_t server_uptime(const struct shard *shard) { return (int64_t)((clock_mono_ms() - shard->server->started_ms) / 1000); }
+uint32_t server_shards(const struct shard *shard) { return shard->server->set.nshards; }
 
 static bool shard_init(struct shard *shard, struct server *server, uint32_t i)
 {
@@ -323,10 +337,9 @@ static bool shard_init(struct shard *shard, struct server *server, uint32_t i)
 	buf_init(&shard->render);
 	buf_init(&shard->reply);
 	buf_init(&shard->fresh_id);
-	shard->users = cds_lfht_new_flavor(TABLE_FIRST, TABLE_FIRST, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING,
-		&urcu_qsbr_flavor, NULL);
+	shard->online.shared = true;
 	shard->out = out_tray_new();
-	return shard->users && shard->out && fanout_init(shard) && shard_scanner_ready(shard) &&
+	return shard->out && fanout_init(shard) && shard_scanner_ready(shard) &&
 		hash_random(&shard->fresh, sizeof(shard->fresh)) && mailbox_init(&shard->box, shard->name);
 }
 
@@ -524,6 +537,7 @@ static void shard_free(struct shard *shard)
 	fanout_fini(shard);
 	index_fini(&shard->own_users);
 	index_fini(&shard->own_sessions);
+	index_fini(&shard->online);
 	free(shard->parks);
 	free(shard->park_next);
 	free(shard->park_gen);
@@ -537,12 +551,10 @@ void server_free(struct server **serverp)
 	rcu_thread_start();
 	for (uint32_t i = 0; i < server->set.nshards; i++)
 		shard_free(server->shards[i]);
-	rcu_settle(); /* the tables must be empty of what still waits for its grace period */
+	rcu_settle(); /* what still waits for its grace period */
 	rcu_thread_end();
-	for (uint32_t i = 0; i < server->set.nshards; i++) {
-		cds_lfht_destroy(server->shards[i]->users, NULL);
+	for (uint32_t i = 0; i < server->set.nshards; i++)
 		free(server->shards[i]);
-	}
 	free(server->shards);
 	free(server->boxes);
 	free(server);

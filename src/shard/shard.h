@@ -12,6 +12,7 @@
 #include "shardsm/module.h"
 #include "shardsm/names.h"
 #include "shardsm/outbox.h"
+#include "shardsm/rcu.h"
 #include "shardsm/server.h"
 
 #define MODULES_MAX 48 /* of one chain */
@@ -85,8 +86,10 @@ struct shard {
 	struct mailbox box;
 	char name[24];
 	/* mutates */
-	struct cds_lfht *users;       /* published */
-	struct index own_users, own_sessions; /* for this thread */
+	struct index own_users, own_sessions;
+	struct index online;          /* users with available sessions; every thread looks into it */
+	struct session *gone_sessions; /* of this turn: freed at its end, as whoever is at work may still hold them */
+	struct user *gone_users;
 	struct dispatch_tray tray;
 	struct out_tray *out;
 	struct route_scanner scanner; /* for stanzas of our own that go to another user */
@@ -149,7 +152,11 @@ void control_ended(struct shard *shard, struct session *s, const char *action);
 /* user.c */
 struct user *user_find(struct shard *shard, struct span bare, uint64_t hash);
 void burst_prefetch(struct shard *shard, struct packet *const *p, uint32_t n); /* what dispatch() is about to look up */
-bool user_online_any(struct server *server, struct span bare, uint64_t hash); /* any thread that is registered with RCU */
+/* Is the user with that hash online? Any thread that is registered with RCU; now and then it says yes of one who is not. */
+bool online_any(struct server *server, uint64_t hash);
+bool user_one_available(struct user *u) MUST_USE; /* one more of its sessions; false: no memory */
+void user_one_unavailable(struct user *u);
+void users_free_gone(struct shard *shard); /* the turn is over */
 /* The user with those parts loaded and nobody in front; else NULL and the packet waits (or was answered with an error). */
 struct user *user_for(struct shard *shard, const struct jid *jid, unsigned parts, struct packet *p);
 void user_wait(struct user *u, struct packet *p);
@@ -171,6 +178,7 @@ struct session *session_find(struct shard *shard, const struct sm_id *id);
 struct session *session_start(struct shard *shard, struct user *u, const struct packet *p);
 void session_end(struct shard *shard, struct session *s); /* unavailable, sess-end, unlinked; the user is not settled */
 void session_drop(struct shard *shard, struct session *s); /* at the end: nobody is told */
+void sessions_free_gone(struct shard *shard); /* the turn is over */
 void sessions_peer_gone(struct shard *shard, struct span name, struct outbox *link);
 bool sessions_end_some(struct shard *shard, uint32_t n); /* each is told; true: there are more */
 void peers_free(struct shard *shard); /* at the end */

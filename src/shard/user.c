@@ -1,32 +1,12 @@
 /* user.c - users: found, loaded part by part, made to wait in order, let go when nobody needs them.
- * Threads: the owning shard's; user_online_any() any thread that is registered with RCU.
+ * Threads: the owning shard's; online_any() any thread that is registered with RCU.
  * Owns: users, and the packets that wait for them.
  */
 #include <stdlib.h>
 
-#include "core/tsan.h"
 #include "shard/shard.h"
 #include "shardsm/log.h"
 #include "shardsm/stats.h"
-
-static int match_user(struct cds_lfht_node *node, const void *key)
-{
-	const struct user_view *v = caa_container_of(node, struct user_view, node);
-	const struct span *bare = key;
-
-	tsan_acquire(v);
-	return span_eq(span_of(v->bare, v->bare_len), *bare);
-}
-
-static struct user_view *view_find_rcu(struct cds_lfht *table, struct span bare, uint64_t hash)
-{
-	struct cds_lfht_iter iter;
-	struct cds_lfht_node *node;
-
-	cds_lfht_lookup(table, hash, match_user, &bare, &iter);
-	node = cds_lfht_iter_get_node(&iter);
-	return node ? caa_container_of(node, struct user_view, node) : NULL;
-}
 
 struct user *user_find(struct shard *shard, struct span bare, uint64_t hash)
 {
@@ -34,22 +14,36 @@ struct user *user_find(struct shard *shard, struct span bare, uint64_t hash)
 	struct user *u;
 
 	while ((u = index_next(&shard->own_users, hash, &at)))
-		if (span_eq(span_of(u->view.bare, u->view.bare_len), bare))
+		if (span_eq(user_bare(u), bare))
 			break;
 	return u;
 }
 
-bool user_online_any(struct server *server, struct span bare, uint64_t hash)
+bool online_any(struct server *server, uint64_t hash)
 {
-	struct shard *shard = server->shards[shard_of_tag(hash_tag(hash), server->set.nshards)];
 	bool online;
 
 	rcu_enter();
-	struct user_view *v = view_find_rcu(shard->users, bare, hash);
-
-	online = v && atomic_load(&v->available) > 0;
+	online = index_has_any(&server->shards[shard_of_tag(hash_tag(hash), server->set.nshards)]->online, hash);
 	rcu_leave();
 	return online;
+}
+
+bool user_one_available(struct user *u)
+{
+	if (!u->available && !index_add(&u->owner->online, u->hash, u))
+		return false;
+	u->available++;
+	u->turns++;
+	return true;
+}
+
+void user_one_unavailable(struct user *u)
+{
+	u->available--;
+	u->turns++;
+	if (!u->available)
+		index_remove(&u->owner->online, u->hash, u);
 }
 
 static struct user *user_new(struct shard *shard, const struct jid *jid, uint64_t hash)
@@ -67,21 +61,12 @@ static struct user *user_new(struct shard *shard, const struct jid *jid, uint64_
 		return NULL;
 	}
 	memcpy(u->text, jid->s, jid->bare_len);
-	u->view.bare = u->text;
-	u->view.bare_len = jid->bare_len;
-	u->view.node_len = jid->node_len;
-	u->view.hash = hash;
+	u->bare_len = jid->bare_len;
+	u->node_len = jid->node_len;
+	u->hash = hash;
 	u->owner = shard;
-	cds_lfht_node_init(&u->view.node);
-	tsan_release(&u->view);
-	cds_lfht_add(shard->users, hash, &u->view.node);
 	stat_inc(STAT_USERS_LOADED);
 	return u;
-}
-
-static void free_after_grace(struct rcu_head *head)
-{
-	free(caa_container_of(head, struct user, view.rcu));
 }
 
 void user_forget(struct user *u)
@@ -105,15 +90,28 @@ void user_forget(struct user *u)
 
 static void user_retire(struct user *u)
 {
-	cds_lfht_del(u->owner->users, &u->view.node);
-	index_remove(&u->owner->own_users, u->view.hash, u);
+	struct shard *shard = u->owner;
+
+	index_remove(&shard->own_users, u->hash, u);
+	if (u->available) /* there was no memory to say that they left */
+		index_remove(&shard->online, u->hash, u);
 	stat_inc(STAT_USERS_UNLOADED);
 	user_forget(u);
 	free(u->queries);
 	free(u->others_queries);
 	free(u->stanzas);
-	tsan_release(&u->view);
-	rcu_after(&u->view.rcu, free_after_grace);
+	u->gone_next = shard->gone_users;
+	shard->gone_users = u;
+}
+
+void users_free_gone(struct shard *shard)
+{
+	while (shard->gone_users) {
+		struct user *u = shard->gone_users;
+
+		shard->gone_users = u->gone_next;
+		free(u);
+	}
 }
 
 /* --- waiting ------------------------------------------------------------------------------------------------------ */
@@ -214,10 +212,29 @@ void user_peer_lost(struct shard *shard, struct span name, const struct outbox *
 	}
 }
 
+static void collect(void *item, void *arg)
+{
+	struct user *u = item, **list = arg;
+
+	u->gone_next = *list;
+	*list = u;
+}
+
+static void user_drop(struct shard *shard, struct user *u)
+{
+	while (u->last) {
+		struct packet *p = pop(u);
+
+		packet_drop(&p);
+	}
+	while (u->sessions)
+		session_drop(shard, u->sessions);
+	user_retire(u);
+}
+
 void users_free(struct shard *shard)
 {
-	struct cds_lfht_iter iter;
-	struct user_view *v;
+	struct user *all = NULL;
 
 	for (uint32_t i = 0; i < shard->nparks; i++) {
 		struct parked *park = shard->parks[i];
@@ -227,18 +244,15 @@ void users_free(struct shard *shard)
 		if (park)
 			park_free(shard, &park);
 	}
-	cds_lfht_for_each_entry(shard->users, &iter, v, node) {
-		struct user *u = (struct user *)v;
+	index_each(&shard->own_users, collect, &all);
+	while (all) {
+		struct user *u = all;
 
-		while (u->last) {
-			struct packet *p = pop(u);
-
-			packet_drop(&p);
-		}
-		while (u->sessions)
-			session_drop(shard, u->sessions);
-		user_retire(u);
+		all = u->gone_next;
+		user_drop(shard, u);
 	}
+	sessions_free_gone(shard);
+	users_free_gone(shard);
 }
 
 /* --- loading ------------------------------------------------------------------------------------------------------ */
@@ -246,7 +260,7 @@ void users_free(struct shard *shard)
 static bool load(struct shard *shard, struct user *u, unsigned parts)
 {
 	const struct chain_list *list = &shard->server->chains[CHAIN_USER_LOAD];
-	struct store_req *req = store_req_new(span_of(u->view.bare, u->view.bare_len));
+	struct store_req *req = store_req_new(user_bare(u));
 	struct parked *park = req ? park_new(shard, u, true) : NULL;
 
 	if (!park) {
@@ -280,7 +294,7 @@ static bool load_second(struct shard *shard, const struct parked *park, const st
 		}
 	if (!m)
 		return true;
-	req = store_req_new(span_of(park->user->view.bare, park->user->view.bare_len));
+	req = store_req_new(user_bare(park->user));
 	if (!req)
 		return false;
 	void *state = m->load_more(park->user, answer, first, req);
@@ -328,7 +342,7 @@ void user_loaded(struct shard *shard, struct parked *park, const struct store_re
 		u->exists |= shard->server->everybody;
 		return;
 	}
-	log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": could not be loaded (%s)", (int)u->view.bare_len, u->view.bare,
+	log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": could not be loaded (%s)", (int)u->bare_len, u->text,
 		store_status(answer) == STORE_OK ? "out of memory" : store_error(answer));
 	/* Everybody who waited for it is told, and the next packet tries again. */
 	while (u->last) {

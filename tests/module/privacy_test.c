@@ -7,7 +7,7 @@
 
 #include "module/privacy.h"
 
-static struct user alice = { .view = { .bare = "alice@a.test", .node_len = 5, .bare_len = 12 } };
+static struct user alice = { .node_len = 5, .bare_len = 12, .text = "alice@a.test" };
 
 static struct jid jid(const char *text)
 {

@@ -1,11 +1,13 @@
-/* index.c - a shard's index against a plain list, with hashes that collide on purpose.
- * Threads: one.
+/* index.c - a shard's index against a plain list, with hashes that collide on purpose; a shared one while another thread looks.
+ * Threads: one, and one that looks.
  * Owns: nothing that outlives a test.
  */
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "shard/index.h"
+#include "shardsm/rcu.h"
 
 /* Aligned as what malloc() gives. */
 struct item { _Alignas(16) char c; };
@@ -76,4 +78,62 @@ Test(index, is_empty_at_first_and_in_the_end)
 	index_remove(&index, 7, &item);
 	cr_assert_eq(count(&index, 7, &item), 0);
 	index_fini(&index);
+}
+
+/* --- shared -------------------------------------------------------------------------------------------------------------- */
+
+enum { IN_FRONT = 200, ROUNDS = 4000 };
+
+static struct index shared = { .shared = true };
+static _Atomic unsigned there; /* odd: the item that is looked for is */
+static _Atomic bool over;
+
+/* One part, and all want the same place: removing one of those in front moves all that are behind. */
+static uint64_t in_front(int i) { return 1024 * (uint64_t)(i + 1); }
+static const uint64_t looked_for = 1024 * (IN_FRONT + 1);
+
+static void *looks(void *arg)
+{
+	long *missed = arg;
+
+	rcu_thread_start();
+	while (!over) {
+		unsigned before = there;
+
+		if (!index_has_any(&shared, looked_for) && (before & 1) && there == before)
+			++*missed;
+		rcu_quiet();
+	}
+	rcu_thread_end();
+	return NULL;
+}
+
+Test(index, of_what_is_there_other_threads_always_hear)
+{
+	static struct item items[IN_FRONT + 1];
+	pthread_t thread;
+	long missed = 0;
+
+	rcu_thread_start();
+	cr_assert_eq(pthread_create(&thread, NULL, looks, &missed), 0);
+	for (int round = 0; round < ROUNDS; round++) {
+		for (int i = 0; i < IN_FRONT; i++)
+			cr_assert(index_add(&shared, in_front(i), &items[i]));
+		cr_assert(index_add(&shared, looked_for, &items[IN_FRONT]));
+		there++;
+		for (int i = 0; i < IN_FRONT; i++)
+			index_remove(&shared, in_front(i), &items[i]);
+		there++;
+		index_remove(&shared, looked_for, &items[IN_FRONT]);
+		rcu_quiet();
+	}
+	over = true;
+	rcu_sleep();
+	pthread_join(thread, NULL);
+	rcu_wake();
+	cr_expect_eq(missed, 0, "%ld times", missed);
+	cr_expect_not(index_has_any(&shared, looked_for));
+	rcu_settle();
+	index_fini(&shared);
+	rcu_thread_end();
 }

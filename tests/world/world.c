@@ -431,6 +431,7 @@ static void forget_spare(struct shard *shard)
 	shard->nparks = shard->free_parks = 0;
 	index_fini(&shard->own_users);
 	index_fini(&shard->own_sessions);
+	index_fini(&shard->online);
 }
 
 static void begin(bool strict)

@@ -146,15 +146,25 @@ void check_told(void)
 	scarce_pause--;
 }
 
+static void stays_loaded(void *item, void *arg)
+{
+	const struct user *u = item;
+
+	broken("%s: %.*s stays loaded", ((struct shard *)arg)->name, (int)u->bare_len, u->text);
+}
+
+static void stays_online(void *item, void *arg)
+{
+	(void)item;
+	broken("%s: somebody stays online", ((struct shard *)arg)->name);
+}
+
 static void shard_is_clean(struct shard *shard)
 {
-	struct cds_lfht_iter iter;
-	struct user_view *v;
-
 	if (shard->open_parks || shard->blocked)
 		broken("%s: %u answers are due for ever", shard->name, shard->open_parks);
-	cds_lfht_for_each_entry(shard->users, &iter, v, node)
-		broken("%s: %.*s stays loaded", shard->name, (int)v->bare_len, v->bare);
+	index_each(&shard->own_users, stays_loaded, shard);
+	index_each(&shard->online, stays_online, shard);
 	if (mailbox_load(&shard->box))
 		broken("%s: %llu bytes of packets are not accounted for", shard->name, (unsigned long long)mailbox_load(&shard->box));
 }
