@@ -14,8 +14,10 @@
 #include "config.h"
 #include "program.h"
 #include "stop.h"
+#include "supervise.h"
 #include "shardsm/hash.h"
 #include "shardsm/log.h"
+#include "shardsm/notify.h"
 #include "shardsm/rcu.h"
 #include "shardsm/xml.h"
 
@@ -32,6 +34,7 @@ static void gave_up(void *arg)
 static void ready(void *arg)
 {
 	(void)arg;
+	supervise_ready();
 }
 
 /* jabberd2's form: the number alone, no newline. */
@@ -122,7 +125,11 @@ static bool open_standstill(struct program *p)
 
 static bool reload_asked(struct buf *said, void *arg)
 {
-	return reload(arg, said);
+	supervise_reload(true);
+	bool ok = reload(arg, said);
+
+	supervise_reload(false);
+	return ok;
 }
 
 static bool open_admin(struct program *p)
@@ -131,7 +138,7 @@ static bool open_admin(struct program *p)
 
 	p->admin = admin_open(&(struct admin_settings){ .socket = o->control_socket, .metrics_ip = o->metrics_ip,
 		.metrics_port = o->metrics_port, .server = p->server, .names = p->names, .workers = o->workers, .acceptors = o->acceptors,
-		.store_threads = o->store_threads, .reload = reload_asked, .arg = p });
+		.store_threads = o->store_threads, .reload = reload_asked, .tick = supervise, .arg = p });
 	return p->admin != NULL;
 }
 
@@ -174,6 +181,7 @@ static bool stop(struct program *p)
 	const struct deadline *deadline = stop_begin((uint32_t)p->live_options.stop_seconds * 1000);
 	bool done;
 
+	supervise_stopping((uint32_t)p->live_options.stop_seconds * 1000);
 	server_drain(p->server);
 	log_notice("shutting down");
 	io_quiesce(p->io, deadline);
@@ -197,6 +205,7 @@ static int serve(struct program *p)
 	if (!server_start(p->server) || !io_start(p->io))
 		return EXIT_FAILURE;
 	log_start();
+	supervise_start(p);
 	admin_run(p->admin);
 	done = stop(p);
 	stop_end();
@@ -237,6 +246,8 @@ int main(int argc, char **argv)
 		open_log(&p.options);
 	log_notice("starting up");
 	config_warn_unknown(p.config);
+	if (!p.line.check)
+		notify_open();
 	hash_init();
 	block_signals();
 	if (!open_server(&p))

@@ -18,6 +18,7 @@ struct admin_settings {
 	uint32_t workers, acceptors, store_threads;
 	/* Reads the config again; what there is to say, in lines. */
 	bool (*reload)(struct buf *said, void *arg);
+	uint32_t (*tick)(void *arg); /* what main sees to beside: called in each turn, returns in how many ms the next one must be; NULL: nothing */
 	void *arg;
 };
 

@@ -102,10 +102,11 @@ uint16_t admin_metrics_port(const struct admin *admin)
 static void turn(struct admin *admin)
 {
 	struct epoll_event events[EVENTS];
+	uint32_t tick = admin->set.tick ? admin->set.tick(admin->set.arg) : TICK_MS;
 	bool sleeps = mailbox_may_sleep(&admin->box);
 
 	rcu_sleep();
-	int n = epoll_wait(admin->ep, events, EVENTS, sleeps ? TICK_MS : 0);
+	int n = epoll_wait(admin->ep, events, EVENTS, sleeps ? (int)(tick < TICK_MS ? tick : TICK_MS) : 0);
 
 	rcu_wake();
 	if (sleeps)

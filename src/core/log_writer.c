@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shardsm/heart.h"
+
 #define BUFFER_BYTES (1u << 20) /* some ten thousand lines: a second's, on a busy server */
 #define COLLECT_MS 5            /* from a first line to the write that takes it and those behind it */
 #define READER_MS 200           /* how long the end waits for whoever reads a full pipe */
@@ -146,7 +148,9 @@ static size_t take(void)
 
 	while (!w.used && !w.stop) {
 		w.idle = true;
+		heart_rest();
 		pthread_cond_wait(&w.filled, &w.mutex);
+		heart_wake();
 	}
 	w.idle = false;
 	until = in_ms(COLLECT_MS);
@@ -167,15 +171,19 @@ static void *writer_main(void *arg)
 	size_t n;
 
 	(void)arg;
+	heart_start("log");
 	pthread_mutex_lock(&w.mutex);
 	while ((n = take()) > 0) {
 		pthread_mutex_unlock(&w.mutex);
+		heart_rest(); /* a disk or a reader that hangs costs lines, not the server */
 		write_out(w.writing, n);
+		heart_wake();
 		pthread_mutex_lock(&w.mutex);
 		w.done = w.taken;
 		pthread_cond_broadcast(&w.written);
 	}
 	pthread_mutex_unlock(&w.mutex);
+	heart_end();
 	return NULL;
 }
 

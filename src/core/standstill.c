@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "shardsm/heart.h"
+
 struct halt {
 	struct letter letter;
 	struct standstill *standstill;
@@ -64,6 +66,8 @@ void standstill_here(struct letter *letter)
 {
 	struct standstill *s = ((struct halt *)letter)->standstill;
 
+	heart_rest();
 	pthread_barrier_wait(&s->here);
 	pthread_barrier_wait(&s->on);
+	heart_wake();
 }

@@ -6,12 +6,14 @@
  * post one batch to each shard, write what links of ours are to get, and say quiescent.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include "io/link.h"
 #include "shardsm/clock.h"
+#include "shardsm/heart.h"
 #include "shardsm/log.h"
 #include "shardsm/rcu.h"
 #include "shardsm/standstill.h"
@@ -332,6 +334,7 @@ static void close_links(struct acceptor *a)
 void *acceptor_run(void *arg)
 {
 	struct acceptor *a = arg;
+	char name[24];
 
 	rcu_thread_start();
 	stats_thread_start();
@@ -343,12 +346,17 @@ void *acceptor_run(void *arg)
 		a->dial.left = a->io->cfg.router.retry_init;
 		dial_now(a);
 	}
-	while (a->phase != PHASE_FINISH || (a->links && deadline_left(a->io->deadline, LINKS_PERCENT)))
+	snprintf(name, sizeof(name), "acceptor %u", (unsigned)a->index);
+	heart_start(name);
+	while (a->phase != PHASE_FINISH || (a->links && deadline_left(a->io->deadline, LINKS_PERCENT))) {
+		heart_beat();
 		acceptor_turn(a);
+	}
 	close_links(a);
 	/* A link may have asked in its last moments; its letter holds a reference. */
 	take_letters(a);
 	reap(a);
+	heart_end();
 	rcu_thread_end();
 	return NULL;
 }

@@ -8,6 +8,7 @@
 
 #include "shard/shard.h"
 #include "shardsm/clock.h"
+#include "shardsm/heart.h"
 #include "shardsm/log.h"
 #include "shardsm/standstill.h"
 #include "shardsm/stats.h"
@@ -258,13 +259,16 @@ static void *shard_main(void *arg)
 	rcu_thread_start();
 	stats_thread_start();
 	xml_thread_init();
+	heart_start(shard->name);
 	while (!shard->leaving) {
+		heart_beat();
 		if (shard_turn(shard))
 			continue;
 		rcu_sleep();
-		mailbox_wait(&shard->box, -1);
+		mailbox_wait(&shard->box, HEART_MS);
 		rcu_wake();
 	}
+	heart_end();
 	rcu_thread_end();
 	return NULL;
 }

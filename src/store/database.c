@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "shardsm/clock.h"
+#include "shardsm/heart.h"
 #include "shardsm/log.h"
 #include "shardsm/stats.h"
 #include "store/database.h"
@@ -416,12 +417,18 @@ static bool lane_turn(struct lane *lane, bool writer)
 static void *lane_main(void *arg)
 {
 	struct lane *lane = arg;
-	bool writer = lane == &lane->db->lanes[0];
+	bool writer = lane == &lane->db->lanes[0], go_on;
 
 	stats_thread_start();
-	do
-		mailbox_wait(&lane->mailbox, -1);
-	while (lane_turn(lane, writer));
+	heart_start(lane->name);
+	do {
+		mailbox_wait(&lane->mailbox, HEART_MS);
+		/* A database takes as long as it takes; whoever waits for it is told by its timeouts. */
+		heart_rest();
+		go_on = lane_turn(lane, writer);
+		heart_wake();
+	} while (go_on);
+	heart_end();
 	return NULL;
 }
 
