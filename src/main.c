@@ -95,13 +95,13 @@ static bool open_io(struct program *p)
 	const struct options *o = &p->options;
 	struct io_listen *listens = p->listens = calloc(o->nlistens + 1, sizeof(*listens));
 	struct io_config c = { .acceptors = o->acceptors, .shards = server_mailboxes(p->server), .nshards = o->workers,
-		.names = p->names, .tuning = io_tuning_of(o), .route_mxml = o->route_parser_mxml, .id = span_str(o->id),
+		.names = p->names, .tuning = io_tuning_of(o, &p->security), .route_mxml = o->route_parser_mxml, .id = span_str(o->id),
 		.domains = p->domains, .ndomains = o->ndomains, .listens = listens, .nlistens = o->nlistens,
 		.gave_up = gave_up, .ready = ready, .arg = p };
 
 	if (!listens)
 		return false;
-	listens_of(listens, o);
+	listens_of(listens, o, &p->security);
 	if (o->dial)
 		c.router = (struct io_router){ o->router.ip, o->router.port, o->router.user, o->router.pass, o->router.retry_init,
 			o->router.retry_lost, o->router.retry_sleep };
@@ -142,6 +142,11 @@ static bool open_admin(struct program *p)
 	return p->admin != NULL;
 }
 
+static const char *tls_word(const struct tls_context *tls)
+{
+	return !tls ? "" : tls_required(tls) ? ", TLS required" : ", TLS if the other side has it";
+}
+
 static void check_only(struct program *p)
 {
 	const struct options *o = &p->options;
@@ -152,9 +157,9 @@ static void check_only(struct program *p)
 	for (unsigned i = 0; i < o->ndomains; i++)
 		printf("domain: %s\n", o->domains[i]);
 	if (o->dial)
-		printf("router: %s, port %u\n", o->router.ip, o->router.port);
+		printf("router: %s, port %u%s\n", o->router.ip, o->router.port, tls_word(p->security.router));
 	for (unsigned i = 0; i < o->nlistens; i++)
-		printf("listen: %s, port %u\n", o->listens[i].ip, o->listens[i].port);
+		printf("listen: %s, port %u%s\n", o->listens[i].ip, o->listens[i].port, tls_word(p->security.listens[i]));
 	printf("threads: %u acceptors, %u workers, %u for the store\nstorage: %s\n%s", o->acceptors, o->workers, o->store_threads, p->found,
 		modules);
 }
@@ -169,8 +174,9 @@ static void say_start(const struct program *p)
 	else
 		for (unsigned i = 0; i < o->ndomains; i++)
 			log_notice("[%s] configured", o->domains[i]);
-	if (o->router.pemfile)
-		log_warning("router.pemfile: TLS is not in this version, the link to the router is in clear (keep it on this machine or in a tunnel)");
+	if (o->dial && !o->router.tls.pemfile && o->router.tls.required)
+		log_warning("the link to the router at %s crosses the network in clear: a <pemfile> in <router>, and in the router's <local>, protects it",
+			o->router.ip);
 	log_notice("threads: %u acceptors, %u workers, %u for the store", o->acceptors, o->workers, o->store_threads);
 }
 
@@ -220,6 +226,7 @@ static void close_all(struct program *p)
 	rcu_settle();
 	free(p->domains);
 	free(p->listens);
+	security_free(&p->security);
 	options_free(&p->options);
 	config_free(&p->config);
 }
@@ -235,7 +242,7 @@ int main(int argc, char **argv)
 	umask(027);
 	p.config = config_load(p.line.config_path, p.line.id);
 	xml_thread_init();
-	if (!p.config || !options_read(&p.options, p.config))
+	if (!p.config || !options_read(&p.options, p.config) || !security_load(&p.security, &p.options, p.config))
 		return EXIT_CONFIG;
 	p.live_config = p.config;
 	p.live_options = p.options;

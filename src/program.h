@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "security.h"
 #include "shardsm/admin.h"
 #include "shardsm/buf.h"
 #include "shardsm/config.h"
@@ -23,6 +24,7 @@ struct program {
 	struct options options, live_options;
 	struct span *domains;
 	struct io_listen *listens; /* as long as io */
+	struct security security;
 	struct names *names;
 	struct store *store;
 	struct server *server;
@@ -36,8 +38,8 @@ struct program {
 
 /* The settings that reload() changes too. */
 struct server_tuning server_tuning_of(const struct options *o, const struct config *config);
-struct io_tuning io_tuning_of(const struct options *o);
-void listens_of(struct io_listen *listens, const struct options *o); /* as many as o has */
+struct io_tuning io_tuning_of(const struct options *o, const struct security *s);
+void listens_of(struct io_listen *listens, const struct options *o, const struct security *s); /* as many as o has */
 
 /* Reads the file again. When all of it is right, what can change without a restart does, everywhere at once; what cannot is named. Every
  * line is logged, and told to said (NULL: nobody). False: nothing has changed. */

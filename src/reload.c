@@ -20,17 +20,17 @@ struct server_tuning server_tuning_of(const struct options *o, const struct conf
 		.user_sessions = o->user_sessions, .sessions = o->sessions, .users = o->users };
 }
 
-struct io_tuning io_tuning_of(const struct options *o)
+struct io_tuning io_tuning_of(const struct options *o, const struct security *s)
 {
-	return (struct io_tuning){ .limits = o->route_limits, .link_bytes = o->link_queue_bytes, .silence_s = o->link_silence,
-		.shard_bytes = o->shard_queue_bytes };
+	return (struct io_tuning){ .limits = o->route_limits, .router_tls = s->router, .link_bytes = o->link_queue_bytes,
+		.silence_s = o->link_silence, .shard_bytes = o->shard_queue_bytes };
 }
 
-void listens_of(struct io_listen *listens, const struct options *o)
+void listens_of(struct io_listen *listens, const struct options *o, const struct security *s)
 {
 	for (unsigned i = 0; i < o->nlistens; i++)
 		listens[i] = (struct io_listen){ o->listens[i].ip, o->listens[i].port, o->listens[i].user, o->listens[i].pass,
-			o->listens[i].secret };
+			o->listens[i].secret, s->listens[i] };
 }
 
 static void tell(struct buf *said, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -92,9 +92,9 @@ static void change_log(const struct options *old, const struct options *new)
 }
 
 /* Everything that the file says, checked: nothing has changed yet. False: it was told why. */
-static bool read_all(struct config *config, struct options *o, struct change *change, struct buf *said)
+static bool read_all(struct config *config, struct options *o, struct security *s, struct change *change, struct buf *said)
 {
-	bool ok = options_read(o, config);
+	bool ok = options_read(o, config) && security_load(s, o, config);
 
 	store_check_config(config);
 	if (!server_read_options(config, change)) {
@@ -104,23 +104,32 @@ static bool read_all(struct config *config, struct options *o, struct change *ch
 	return ok && config_errors(config) == 0;
 }
 
-static void put_in_force(struct program *p, struct change *change, const struct config *config, const struct options *o)
+static void put_in_force(struct program *p, struct change *change, const struct config *config, const struct options *o,
+	struct security *s)
 {
 	const struct server_tuning server = server_tuning_of(o, config);
-	const struct io_tuning io = io_tuning_of(o);
+	const struct io_tuning io = io_tuning_of(o, s);
+	struct security old = p->security;
 
 	standstill_begin(p->standstill);
 	change_apply(change);
 	server_retune(p->server, &server);
 	io_retune(p->io, &io);
-	for (unsigned i = 0; i < p->options.nlistens && i < o->nlistens; i++) {
-		/* Addresses stay what they are; where they differ, a password may be another listener's. */
-		if (!same_listens(&p->options, o))
-			break;
+	/* Addresses stay what they are; where they differ, a password or a certificate may be another listener's. */
+	if (!same_listens(&p->options, o)) {
+		struct tls_context **listens = s->listens;
+
+		*s = (struct security){ s->router, old.listens, old.nlistens };
+		old = (struct security){ old.router, listens, o->nlistens };
+	}
+	for (unsigned i = 0; same_listens(&p->options, o) && i < o->nlistens; i++) {
 		p->listens[i].user = o->listens[i].user;
 		p->listens[i].pass = o->listens[i].pass;
 		p->listens[i].secret = o->listens[i].secret;
+		p->listens[i].tls = s->listens[i];
 	}
+	p->security = *s;
+	*s = old;
 	standstill_end(p->standstill);
 }
 
@@ -137,13 +146,14 @@ bool reload(struct program *p, struct buf *said)
 {
 	struct change *change = change_new();
 	struct options o = { 0 };
+	struct security s = { 0 };
 	struct config *config;
 	bool ok;
 
 	config_complain_to(complaint, said);
 	config = change ? config_load(p->line.config_path, p->line.id) : NULL;
 	xml_thread_init();
-	ok = config && read_all(config, &o, change, said);
+	ok = config && read_all(config, &o, &s, change, said);
 	config_complain_to(NULL, NULL);
 	if (ok) {
 		config_warn_unknown(config);
@@ -151,7 +161,8 @@ bool reload(struct program *p, struct buf *said)
 		if (!same_listens(&p->options, &o))
 			tell(said, LOG_LEVEL_WARNING, "%s: the addresses of listen are others now: that needs a restart, for their passwords too",
 				config_path(config));
-		put_in_force(p, change, config, &o);
+		put_in_force(p, change, config, &o, &s);
+		security_free(&s); /* what was in force before; links that were made from it keep their part */
 		change_log(&p->live_options, &o);
 		change_free(&change); /* what was in force before; its texts may be the old config's */
 		forget_live(p);
@@ -163,6 +174,7 @@ bool reload(struct program *p, struct buf *said)
 	}
 	stat_inc(STAT_RELOADS_FAILED);
 	change_free(&change);
+	security_free(&s);
 	options_free(&o);
 	config_free(&config);
 	tell(said, LOG_LEVEL_ERROR, "%s: not read again, the old configuration stays in force", p->line.config_path);

@@ -22,6 +22,7 @@ room_of() {
 	case $1 in
 	span | buf | datetime | jid | route | xml | stanza_error | subscription) echo xmpp ;;
 	aci | clock | config | deadline | hash | heart | log | mailbox | names | notify | options | outbox | packet | rcu | standstill | stats | tunables) echo core ;;
+	tls) echo core ;;
 	store | vcard_columns) echo store ;;
 	mail) echo mail ;;
 	module | server | shard | user) echo shard ;;
@@ -38,6 +39,7 @@ library_in() {
 	mxml.h) echo "src/xmpp/* src/core/config*.c" ;;
 	sqlite3.h) echo "src/store/sqlite*.c" ;;
 	gsasl.h) echo "src/io/*" ;;
+	openssl/ssl.h | openssl/err.h | openssl/x509*) echo "src/io/tls.c src/core/tls_context.c" ;;
 	openssl/*) echo "src/io/* src/core/*" ;;
 	stringprep.h | idna.h | idn-free.h) echo "src/xmpp/*" ;;
 	curl/*) echo "src/mail/smtp.c" ;;

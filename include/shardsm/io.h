@@ -8,6 +8,7 @@
 #include "shardsm/deadline.h"
 #include "shardsm/names.h"
 #include "shardsm/route.h"
+#include "shardsm/tls.h"
 
 /* The router that we dial. */
 struct io_router {
@@ -24,11 +25,13 @@ struct io_listen {
 	uint16_t port;    /* 0: the kernel picks, the log says which */
 	const char *user, *pass; /* SASL DIGEST-MD5 */
 	const char *secret;      /* XEP-0114; NULL: such components are refused */
+	const struct tls_context *tls; /* NULL: STARTTLS is not offered */
 };
 
 /* What may change while the acceptors stand still; what listens point at too, in place. */
 struct io_tuning {
 	struct route_limits limits;
+	const struct tls_context *router_tls; /* of the next connection to the router; NULL: in clear */
 	uint64_t link_bytes;       /* an outbox holding more is closed */
 	uint32_t silence_s;        /* a link whose other end acknowledges nothing, or takes nothing, for so long is lost; 0: the kernel's hours */
 	uint64_t shard_bytes;      /* links whose next frame goes to a shard with more are not read until it has less than half */

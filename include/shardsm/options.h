@@ -7,17 +7,25 @@
 
 #include "shardsm/config.h"
 #include "shardsm/route.h"
+#include "shardsm/tls.h"
 
 #define RETRY_FOREVER (-1)
 #define THREADS_MAX 256
+
+/* STARTTLS on a link. */
+struct tls_options {
+	char *pemfile, *key_password, *ciphers, *cachain, *name; /* pemfile NULL: none; the others NULL: see shardsm/tls.h */
+	enum tls_verify verify;
+	bool required;
+};
 
 struct router_options {
 	char *ip; /* IPv4 or IPv6, numeric */
 	uint16_t port;
 	char *user, *pass;
-	char *pemfile, *key_password, *ciphers; /* NULL: no TLS, no password, library's choice */
-	int retry_init, retry_lost;             /* attempts, RETRY_FOREVER */
-	int retry_sleep;                        /* seconds between two, at least 1 */
+	struct tls_options tls;
+	int retry_init, retry_lost; /* attempts, RETRY_FOREVER */
+	int retry_sleep;            /* seconds between two, at least 1 */
 };
 
 struct listen_options {
@@ -25,6 +33,7 @@ struct listen_options {
 	uint16_t port;
 	char *user, *pass; /* for SASL, as a router's router-users.xml has them */
 	char *secret;      /* for XEP-0114 components; NULL: they are refused */
+	struct tls_options tls;
 	int line;
 };
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/config-file.h"
+#include "core/options-tls.h"
 #include "shardsm/jid.h"
 
 #define MIB ((int64_t)1 << 20)
@@ -54,9 +55,7 @@ static void read_router(struct router_options *r, struct config *config)
 	r->port = (uint16_t)config_int(config, "router.port", 5347, 1, 65535);
 	r->user = text(config, "router.user", "jabberd");
 	r->pass = text(config, "router.pass", "secret");
-	r->pemfile = text(config, "router.pemfile", NULL);
-	r->key_password = text(config, "router.private_key_password", NULL);
-	r->ciphers = text(config, "router.ciphers", NULL);
+	options_read_router_tls(&r->tls, config, r->ip);
 	r->retry_init = (int)config_int(config, "router.retry.init", 3, RETRY_FOREVER, INT32_MAX);
 	r->retry_lost = (int)config_int(config, "router.retry.lost", 3, RETRY_FOREVER, INT32_MAX);
 	r->retry_sleep = (int)config_int(config, "router.retry.sleep", 2, 0, 86400);
@@ -84,6 +83,7 @@ static void read_listens(struct options *o, struct config *config)
 		l->user = text_below(config, v, "user", "jabberd");
 		l->pass = text_below(config, v, "pass", "secret");
 		l->secret = text_below(config, v, "secret", NULL);
+		options_read_listen_tls(&l->tls, config, v, l->ip);
 	}
 }
 
@@ -208,17 +208,18 @@ bool options_read(struct options *o, struct config *config)
 
 void options_free(struct options *o)
 {
-	char *strings[] = { o->id, o->pidfile, o->router.ip, o->router.user, o->router.pass, o->router.pemfile,
-		o->router.key_password, o->router.ciphers, o->log.type, o->log.ident, o->log.facility, o->log.file,
-		o->control_socket, o->metrics_ip };
+	char *strings[] = { o->id, o->pidfile, o->router.ip, o->router.user, o->router.pass,
+		o->log.type, o->log.ident, o->log.facility, o->log.file, o->control_socket, o->metrics_ip };
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		free(strings[i]);
+	options_free_tls(&o->router.tls);
 	for (unsigned i = 0; i < o->nlistens; i++) {
 		struct listen_options *l = &o->listens[i];
 		free(l->ip);
 		free(l->user);
 		free(l->pass);
 		free(l->secret);
+		options_free_tls(&l->tls);
 	}
 	for (unsigned i = 0; i < o->ndomains; i++)
 		free(o->domains[i]);

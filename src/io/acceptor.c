@@ -305,6 +305,7 @@ void acceptor_turn(struct acceptor *a)
 		n = epoll_wait(a->ep, events, EVENTS, 0);
 	}
 	a->now = clock_mono_ms();
+	a->handshakes = 0;
 	for (int i = 0; i < n; i++) {
 		struct watch *w = events[i].data.ptr;
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "io/link.h"
+#include "io/tls.h"
 #include "shardsm/log.h"
 #include "shardsm/rcu.h"
 #include "shardsm/stats.h"
@@ -32,6 +33,8 @@ static ssize_t link_write(struct outbox *ob, const struct iovec *iov, int n)
 	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n };
 	ssize_t done;
 
+	if (unlikely(link->tls))
+		return tls_write(link->tls, iov, n);
 	do {
 		done = sendmsg(link->watch.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 	} while (done < 0 && errno == EINTR);
@@ -45,6 +48,8 @@ static ssize_t link_recv(struct link *link, char *to, size_t n)
 {
 	ssize_t got;
 
+	if (unlikely(link->tls))
+		return tls_recv(link->tls, to, n);
 	do {
 		got = recv(link->watch.fd, to, n, MSG_DONTWAIT);
 	} while (got < 0 && errno == EINTR);
@@ -92,6 +97,7 @@ void link_destroy(struct link *link)
 
 	while (outbox_lost(&link->ob, &bytes, &ignored))
 		;
+	tls_free(&link->tls);
 	route_shapes_free(&link->scanner.shapes);
 	free(link->peer);
 	free(link);
@@ -117,9 +123,17 @@ static void link_name(struct link *link, struct span name)
 		(unsigned)ntohs(peer.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&peer)->sin6_port : ((struct sockaddr_in *)&peer)->sin_port));
 }
 
+void link_login(struct link *link)
+{
+	struct route_limits limits = link->home->io->cfg.tuning.limits;
+
+	if (limits.frame_bytes > LOGIN_BYTES / 2)
+		limits.frame_bytes = LOGIN_BYTES / 2;
+	route_scanner_init(&link->scanner, &limits);
+}
+
 struct link *link_new(struct acceptor *a, int fd, struct span name)
 {
-	struct route_limits limits = a->io->cfg.tuning.limits;
 	struct link *link = calloc(1, sizeof *link);
 
 	if (link) {
@@ -141,9 +155,7 @@ struct link *link_new(struct acceptor *a, int fd, struct span name)
 	link->in_cap = LOGIN_BYTES;
 	link->watch = (struct watch){ .ready = link_ready, .fd = fd };
 	link_name(link, name);
-	if (limits.frame_bytes > LOGIN_BYTES / 2)
-		limits.frame_bytes = LOGIN_BYTES / 2;
-	route_scanner_init(&link->scanner, &limits);
+	link_login(link);
 	link->deadline = a->now + (a->io->cfg.login_ms ? a->io->cfg.login_ms : LOGIN_MS);
 	link->next = a->links;
 	link->at = &a->links;
@@ -220,7 +232,7 @@ bool link_drained(const struct link *link)
 	return atomic_load_explicit(&((struct link *)(uintptr_t)link)->ob.queued, memory_order_relaxed) == 0;
 }
 
-static void watch_change(struct link *link, uint32_t set, uint32_t clear)
+void link_watch(struct link *link, uint32_t set, uint32_t clear)
 {
 	/* EPOLLHUP is reported anyhow; naming it keeps the mask from becoming empty, which would take the socket out. */
 	uint32_t events = (link->watch.events | set | EPOLLHUP) & ~clear;
@@ -230,7 +242,7 @@ static void watch_change(struct link *link, uint32_t set, uint32_t clear)
 
 void link_stop_reading(struct link *link)
 {
-	watch_change(link, 0, EPOLLIN);
+	link_watch(link, 0, EPOLLIN);
 }
 
 /* Takes what was gone to the shards and to the other components. Once. */
@@ -274,6 +286,8 @@ void link_lost(struct link *link, const char *why)
 	link->stage = LINK_CLOSED;
 	acceptor_watch(a, &link->watch, 0);
 	outbox_close(&link->ob);
+	if (link->tls)
+		tls_end(link->tls);
 	shutdown(link->watch.fd, SHUT_RDWR);
 	*link->at = link->next;
 	if (link->next)
@@ -291,8 +305,10 @@ static void link_closing(struct link *link)
 {
 	if (link->stage != LINK_CLOSING || !link_drained(link))
 		return;
+	if (link->tls)
+		tls_end(link->tls);
 	shutdown(link->watch.fd, SHUT_WR);
-	watch_change(link, EPOLLIN, 0);
+	link_watch(link, EPOLLIN, 0);
 	if (link->home->phase == PHASE_FINISH)
 		link->deadline = link->home->now + FAREWELL_MS;
 }
@@ -307,7 +323,7 @@ void link_end(struct link *link, const char *condition, const char *why)
 	}
 	if (why)
 		log_limited(LOG_LEVEL_NOTICE, "%s closed: %s", link->ob.name, why);
-	if (link->stage == OUT_CONNECT) {
+	if (link->stage == OUT_CONNECT || link_shakes_hands(link)) {
 		link_lost(link, why);
 		return;
 	}
@@ -317,9 +333,27 @@ void link_end(struct link *link, const char *condition, const char *why)
 	link->stage = LINK_CLOSING;
 	link->in_off = link->in_len = 0;
 	link->deadline = a->now + CLOSING_MS;
-	watch_change(link, 0, EPOLLIN);
+	link_watch(link, 0, EPOLLIN);
 	out_flush(a->out);
 	link_closing(link);
+}
+
+static void link_writable(struct link *link)
+{
+	outbox_writable(&link->ob);
+	link_closing(link);
+}
+
+static bool link_reads(const struct link *link)
+{
+	return link->stage != LINK_CLOSED && (link->watch.events & EPOLLIN);
+}
+
+/* TLS has taken more from the socket than was asked of it: epoll will not say so. After the other links had their turn. */
+static void link_read_on(struct link *link)
+{
+	if (link->tls && tls_pending(link->tls))
+		link_ask(&link->ob, ASK_READABLE);
 }
 
 void link_asked(struct link *link)
@@ -330,8 +364,12 @@ void link_asked(struct link *link)
 	if (link->stage != LINK_CLOSED) {
 		if (asks & ASK_CLOSE)
 			link_lost(link, "it does not read what is sent to it, or there is no memory to send");
-		else
-			watch_change(link, EPOLLOUT, 0);
+		else if ((asks & ASK_WRITABLE) && link->tls && !tls_blocked(link->tls))
+			link_writable(link);
+		else if (asks & ASK_WRITABLE)
+			link_watch(link, EPOLLOUT, 0);
+		if ((asks & ASK_READABLE) && link_reads(link))
+			link_readable(link);
 	}
 	outbox_unref(&ob);
 }
@@ -344,7 +382,7 @@ void link_pause(struct link *link, uint32_t shard, const char *frame, const stru
 	link->held_route = *route;
 	link->held_off = (uint32_t)(frame - link->in);
 	link->home->paused++;
-	watch_change(link, 0, EPOLLIN);
+	link_watch(link, 0, EPOLLIN);
 }
 
 void link_resume(struct link *link)
@@ -357,8 +395,10 @@ void link_resume(struct link *link)
 	if (!forward_frame(link, link->in + link->held_off, &packet))
 		return;
 	link_pump(link);
-	if (link_alive(link) && !link->held && link->home->phase == PHASE_RUN)
-		watch_change(link, EPOLLIN, 0);
+	if (!link_alive(link) || link->held || link->home->phase != PHASE_RUN)
+		return;
+	link_watch(link, EPOLLIN, 0);
+	link_read_on(link);
 }
 
 /* The frame or header before in_off. */
@@ -434,8 +474,8 @@ static bool link_room(struct link *link)
 	return link->in_cap > link->in_len;
 }
 
-/* True: there may be more to read. */
-static bool link_readable(struct link *link)
+/* One read. True: there may be more. */
+static bool link_read(struct link *link, size_t *turn)
 {
 	ssize_t n;
 
@@ -444,22 +484,39 @@ static bool link_readable(struct link *link)
 		return false;
 	}
 	n = link_recv(link, link->in + link->in_len, link->in_cap - link->in_len);
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+		if (link->tls && tls_blocked(link->tls))
+			link_watch(link, EPOLLOUT, 0);
 		return false;
+	}
 	if (n <= 0) {
 		link_lost(link, n < 0 ? strerror(errno) : NULL);
 		return false;
 	}
+	*turn += (size_t)n;
 	if (link->stage == LINK_CLOSING)
-		return false;
+		return true;
 	link->in_len += (uint32_t)n;
 	link_pump(link);
 	return link_alive(link) && !link->held;
 }
 
+void link_readable(struct link *link)
+{
+	size_t turn = 0;
+
+	/* A record at a time in TLS, as much as there is in clear. */
+	while (link_read(link, &turn) && link->tls && link_reads(link) && turn < READ_BYTES)
+		;
+	if (unlikely(link->tls) && link_reads(link) && turn >= READ_BYTES)
+		link_read_on(link);
+}
+
 void link_read_last(struct link *link)
 {
-	for (int i = 0; i < LAST_READS && link->stage == LINK_ONLINE && !link->held && link_readable(link); i++)
+	size_t turn = 0;
+
+	for (int i = 0; i < LAST_READS && link->stage == LINK_ONLINE && !link->held && link_read(link, &turn); i++)
 		;
 }
 
@@ -474,12 +531,17 @@ void link_ready(struct acceptor *a, struct watch *w, uint32_t events)
 		dial_connected(link);
 		return;
 	}
-	if (events & EPOLLOUT) {
-		watch_change(link, 0, EPOLLOUT);
-		outbox_writable(&link->ob);
-		link_closing(link);
+	if (unlikely(link_shakes_hands(link))) {
+		starttls_go_on(link);
+		return;
 	}
-	if (link->stage != LINK_CLOSED && (events & EPOLLIN) && (w->events & EPOLLIN))
+	if (events & EPOLLOUT) {
+		link_watch(link, 0, EPOLLOUT);
+		link_writable(link);
+		/* An answer of TLS's own may have kept it from reading. */
+		events |= link->tls ? EPOLLIN : 0;
+	}
+	if ((events & EPOLLIN) && link_reads(link))
 		link_readable(link);
 	else if (link->stage != LINK_CLOSED && (events & (EPOLLHUP | EPOLLERR)))
 		link_lost(link, "connection lost");

@@ -13,9 +13,11 @@
 #include "shardsm/io.h"
 #include "shardsm/packet.h"
 #include "shardsm/stanza_error.h"
+#include "shardsm/xml.h"
 
 struct acceptor;
 struct digest;
+struct tls;
 struct gsasl_digests;
 
 /* What epoll hands back. */
@@ -27,9 +29,9 @@ struct watch {
 
 enum link_stage {
 	/* a component dialled us */
-	IN_HEADER, IN_AUTH, IN_RESPONSE, IN_RESTART, IN_HANDSHAKE,
+	IN_HEADER, IN_TLS, IN_AUTH, IN_RESPONSE, IN_RESTART, IN_HANDSHAKE,
 	/* we dialled a router */
-	OUT_CONNECT, OUT_HEADER, OUT_FEATURES, OUT_CHALLENGE, OUT_RESTART, OUT_RESTART_FEATURES,
+	OUT_CONNECT, OUT_HEADER, OUT_FEATURES, OUT_PROCEED, OUT_TLS, OUT_CHALLENGE, OUT_RESTART, OUT_RESTART_FEATURES,
 	LINK_ONLINE,
 	LINK_CLOSING, /* our last words are on their way */
 	LINK_CLOSED,  /* off the acceptor's list, unref'd at the end of the turn */
@@ -58,6 +60,7 @@ struct link {
 	uint64_t since;          /* when it came online, ms */
 	const struct io_listen *listen; /* where it came in; NULL: dialled */
 	struct digest *digest;
+	struct tls *tls;         /* NULL: in clear. Set while the link is a stranger; then its acceptor alone writes. */
 	char stream_id[33];
 	char *peer;              /* XEP-0114: the name it asked for in its header */
 	uint32_t binds;          /* router: answers that are due */
@@ -83,7 +86,7 @@ struct link {
 	_Atomic uint32_t asks;   /* enum link_ask */
 };
 
-enum link_ask { ASK_WRITABLE = 1, ASK_CLOSE = 2 };
+enum link_ask { ASK_WRITABLE = 1, ASK_CLOSE = 2, ASK_READABLE = 4 };
 
 /* io's letters to an acceptor, told apart by what they sit in. */
 enum { LETTER_IO_FRESH = LETTER_FREE + 1, LETTER_IO_QUIESCE, LETTER_IO_FINISH, LETTER_IO_WRECK };
@@ -132,6 +135,7 @@ struct acceptor {
 	struct link *links, *dead; /* dead: closed in this turn, linked by next */
 	struct link *wrecks;       /* gone, with stanzas that were not written */
 	uint32_t paused;           /* links that wait for a shard */
+	uint32_t handshakes;       /* TLS, taken a step further in this turn */
 	uint64_t now;              /* ms, of this turn */
 	enum phase phase;
 	bool left;                 /* at the end: something was not worked off, or not written */
@@ -182,6 +186,9 @@ void link_ready(struct acceptor *a, struct watch *w, uint32_t events);
 void link_asked(struct link *link);                 /* its letter came */
 void link_send(struct link *link, struct span bytes); /* appended to its outbox; no memory: closes */
 void link_pump(struct link *link);                  /* works off what was read */
+void link_readable(struct link *link);
+void link_login(struct link *link);                 /* nothing has been said on it: narrow limits */
+void link_watch(struct link *link, uint32_t set, uint32_t clear); /* epoll's events */
 void link_retune(struct link *link);                /* the limits of io have changed */
 void link_resume(struct link *link);                /* its shard has room again */
 void link_pause(struct link *link, uint32_t shard, const char *frame, const struct route *route);
@@ -211,6 +218,16 @@ void stream_frame(struct link *link, const char *frame, const struct route *rout
 void stream_open(struct link *link);                /* we dialled: our header */
 void stream_error(struct link *link, const char *condition, const char *text);
 void stream_other(struct link *link, const char *frame, const struct route *route); /* online: a stream error? */
+
+/* starttls.c */
+#define NS_TLS "urn:ietf:params:xml:ns:xmpp-tls"
+void starttls_offer(const struct link *link, struct buf *features); /* to who dialled us */
+bool starttls_missing(const struct link *link);     /* it may not log in in clear */
+void starttls_asked(struct link *link);
+bool starttls_ask(struct link *link, struct xml *features); /* of the router; false: it stays in clear, or was lost */
+void starttls_answered(struct link *link, struct xml *e);
+void starttls_go_on(struct link *link);             /* the socket is ready: the handshake's next step */
+static inline bool link_shakes_hands(const struct link *link) { return link->stage == IN_TLS || link->stage == OUT_TLS; }
 
 /* dial.c */
 void dial_now(struct acceptor *a);

@@ -8,7 +8,6 @@
 #include "io/link.h"
 #include "shardsm/hash.h"
 #include "shardsm/log.h"
-#include "shardsm/xml.h"
 
 #define NS_STREAM_ERRORS "urn:ietf:params:xml:ns:xmpp-streams"
 #define OUR_HEADER "<?xml version='1.0'?><stream:stream xmlns:stream='" NS_STREAMS "' version='1.0'"
@@ -106,10 +105,26 @@ static void accept_header(struct link *link, const struct stream_header *h)
 		return;
 	}
 	answer_header(link, true);
-	if (!link->listen->secret)
+	if (starttls_missing(link))
+		link_end(link, "policy-violation", "XEP-0114 has no STARTTLS, and <listen> requires TLS: give such components a <listen> on a loopback address");
+	else if (!link->listen->secret)
 		link_end(link, "not-authorized", "XEP-0114 components need a <secret> in <listen>");
 	else
 		link->stage = IN_HANDSHAKE;
+}
+
+/* How it may log in: not in clear where TLS is required. */
+static void login_features(struct link *link)
+{
+	struct buf b;
+
+	buf_init(&b);
+	buf_str(&b, "<stream:features xmlns:stream='" NS_STREAMS "'>");
+	starttls_offer(link, &b);
+	if (!starttls_missing(link))
+		buf_str(&b, "<mechanisms xmlns='" NS_SASL "'><mechanism>DIGEST-MD5</mechanism></mechanisms>");
+	buf_str(&b, "</stream:features>");
+	send_buf(link, &b);
 }
 
 static void in_header(struct link *link, const struct stream_header *h)
@@ -120,8 +135,7 @@ static void in_header(struct link *link, const struct stream_header *h)
 	}
 	answer_header(link, false);
 	if (link->stage == IN_HEADER) {
-		link_send(link, SPAN("<stream:features xmlns:stream='" NS_STREAMS "'><mechanisms xmlns='" NS_SASL
-				"'><mechanism>DIGEST-MD5</mechanism></mechanisms></stream:features>"));
+		login_features(link);
 		link->stage = IN_AUTH;
 	} else {
 		link_send(link, SPAN("<stream:features xmlns:stream='" NS_STREAMS "'></stream:features>"));
@@ -196,8 +210,16 @@ static void in_auth(struct link *link, struct xml *e)
 	const char *why = "";
 	struct buf out;
 
+	if (xml_is(e, NS_TLS, "starttls")) {
+		starttls_asked(link);
+		return;
+	}
 	if (!xml_is(e, NS_SASL, "auth")) {
 		link_end(link, "not-authorized", "it did not log in first");
+		return;
+	}
+	if (starttls_missing(link)) {
+		sasl_failure(link, "encryption-required", "it wanted to log in in clear: give it a <pemfile> in its <router>");
 		return;
 	}
 	if (!span_is(xml_attr(e, "mechanism"), "DIGEST-MD5")) {
@@ -287,6 +309,8 @@ static void out_features(struct link *link, struct xml *e)
 		dial_logged_in(link);
 		return;
 	}
+	if (starttls_ask(link, e) || !link_alive(link))
+		return;
 	link->digest = digest_new(link->home->io->digests, false, router->user, router->pass);
 	if (!offers_digest(e) || !link->digest) {
 		link_lost(link, link->digest ? "it does not offer DIGEST-MD5" : "out of memory");
@@ -379,6 +403,8 @@ void stream_frame(struct link *link, const char *frame, const struct route *rout
 		in_handshake(link, e);
 	else if (link->stage == OUT_FEATURES || link->stage == OUT_RESTART_FEATURES)
 		out_features(link, e);
+	else if (link->stage == OUT_PROCEED)
+		starttls_answered(link, e);
 	else if (link->stage == OUT_CHALLENGE)
 		out_challenge(link, e);
 	if (doc)

@@ -51,7 +51,7 @@ Test(options, defaults_are_jabberd2s)
 	cr_expect_eq(o.router.port, 5347);
 	cr_expect_str_eq(o.router.user, "jabberd");
 	cr_expect_str_eq(o.router.pass, "secret");
-	cr_expect_null(o.router.pemfile);
+	cr_expect_null(o.router.tls.pemfile);
 	cr_expect_eq(o.router.retry_init, 3);
 	cr_expect_eq(o.router.retry_lost, 3);
 	cr_expect_eq(o.router.retry_sleep, 2);
@@ -85,7 +85,7 @@ Test(options, everything_can_be_said)
 	cr_assert(read_options("<sm><id> SM.Example </id><pidfile>/run/${id}.pid</pidfile>"
 			       "<router><ip>::1</ip><port>1</port><user>u</user><pass> p </pass><pemfile>/p</pemfile>"
 			       "<retry><init>-1</init><lost>0</lost><sleep>0</sleep></retry></router>"
-			       "<listen/><listen><ip>0.0.0.0</ip>\n<port>65535</port><user>a</user><pass>b</pass><secret>c</secret></listen>"
+			       "<listen/><listen><ip>0.0.0.0</ip><allow-unencrypted-network/>\n<port>65535</port><user>a</user><pass>b</pass><secret>c</secret></listen>"
 			       "<local><id>Example.ORG</id><id>b\xc3\xbc" "cher.example</id><id>example.org</id></local>"
 			       "<log type='syslog'><ident>i</ident><facility>local3</facility></log>"
 			       "<threads><acceptors>2</acceptors><workers>256</workers><store>1</store></threads>"
@@ -95,7 +95,7 @@ Test(options, everything_can_be_said)
 	cr_expect_str_eq(o.router.ip, "::1");
 	cr_expect_eq(o.router.port, 1);
 	cr_expect_str_eq(o.router.pass, "p");
-	cr_expect_str_eq(o.router.pemfile, "/p");
+	cr_expect_str_eq(o.router.tls.pemfile, "/p");
 	cr_expect_eq(o.router.retry_init, RETRY_FOREVER);
 	cr_expect_eq(o.router.retry_lost, 0);
 	cr_expect_eq(o.router.retry_sleep, 1);

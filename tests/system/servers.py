@@ -77,14 +77,14 @@ SM_XML = """<sm>
 </sm>
 """
 
-ROUTER_PART = """<router><ip>127.0.0.1</ip><port>{port}</port><user>jabberd</user><pass>{password}</pass>
+ROUTER_PART = """<router><ip>127.0.0.1</ip><port>{port}</port><user>jabberd</user><pass>{password}</pass>{more}
     <retry><init>{init}</init><lost>{lost}</lost><sleep>1</sleep></retry></router>"""
 
 ROUTER_XML = """<router>
   <id>router</id>
   <pidfile>{dir}/router.pid</pidfile>
   <log type='stdout'></log>
-  <local><ip>127.0.0.1</ip><port>{port}</port><users>{dir}/router-users.xml</users><secret>secret</secret></local>
+  <local><ip>127.0.0.1</ip><port>{port}</port><users>{dir}/router-users.xml</users><secret>secret</secret>{more}</local>
   <check><interval>60</interval><keepalive>0</keepalive></check>
   <io><max_fds>1024</max_fds><limits><bytes>0</bytes><connects>0</connects></limits>
     <access><order>allow,deny</order></access></io>
@@ -96,7 +96,7 @@ ROUTER_XML = """<router>
 C2S_XML = """<c2s>
   <id>{id}</id>
   <pidfile>{dir}/{id}.pid</pidfile>
-  <router><ip>127.0.0.1</ip><port>{router}</port><user>jabberd</user><pass>secret</pass>
+  <router><ip>127.0.0.1</ip><port>{router}</port><user>jabberd</user><pass>secret</pass>{more}
     <retry><init>20</init><lost>20</lost><sleep>1</sleep></retry></router>
   <log type='stdout'></log>
   <local><id register-enable='mu'>{domain}</id><ip>127.0.0.1</ip><port>{port}</port></local>
@@ -271,18 +271,18 @@ class World:
         db.close()
 
     def sm_config(self, domains, name='sm', router=0, listen=None, workers=4, parser='scan', extra='', logtype='stdout',
-                  password='secret', retry=(3, -1), admins=None, db=None):
-        """Writes NAME.xml. router: a port to dial, 0 for none. listen: a port (0: any), None for none."""
+                  password='secret', retry=(3, -1), admins=None, db=None, in_router='', in_listen=''):
+        """Writes NAME.xml. router: a port to dial, 0 for none. listen: a port (0: any), None for none. in_router, in_listen: more keys."""
         own = ''
         if listen is not None:
             own += ("<listen><ip>127.0.0.1</ip><port>%d</port><user>jabberd</user><pass>secret</pass>"
-                    "<secret>secret</secret></listen>" % listen)
+                    "<secret>secret</secret>%s</listen>" % (listen, in_listen))
         if workers:  # 0: a config for jabberd2's own sm
             own += "<threads><acceptors>1</acceptors><workers>%s</workers><store>2</store></threads>" % workers
             own += "<route-parser>%s</route-parser>" % parser
         path = self.write(name + '.xml', SM_XML.format(
             id=name, dir=self.dir, logtype=logtype, logfile=self.path(name + '.log'), db=db or self.db,
-            router=ROUTER_PART.format(port=router, password=password, init=retry[0], lost=retry[1]) if router else '',
+            router=ROUTER_PART.format(port=router, password=password, init=retry[0], lost=retry[1], more=in_router) if router else '',
             listen=own, local=''.join('<id>%s</id>' % d for d in domains), chains=chains_xml(), extra=extra,
             admins=''.join('<jid>admin@%s</jid>' % d for d in domains) if admins is None else admins))
         database = engines.instead_of(db or self.db)
@@ -310,12 +310,12 @@ class World:
     def port_of(process):
         return int(process.wait_line(r'\[.*port=(\d+)\] listening for components').group(1))
 
-    def router(self, port=None):
-        """jabberd2's router, listening; and its port."""
+    def router(self, port=None, in_local=''):
+        """jabberd2's router, listening; and its port. in_local: more keys of its <local>."""
         self.write('router-users.xml', '<users><user><name>jabberd</name><secret>secret</secret></user></users>')
         for _ in range(5):   # somebody else may take the port between the look and the bind
             chosen = port or free_port()
-            config = self.write('router.xml', ROUTER_XML.format(dir=self.dir, port=chosen))
+            config = self.write('router.xml', ROUTER_XML.format(dir=self.dir, port=chosen, more=in_local))
             process = self.run('router', [os.path.join(SBIN, 'jabberd2-router'), '-c', config])
             try:
                 process.wait_line(r'listening for')
@@ -330,12 +330,12 @@ class World:
         process.wait_line('ready for sessions')
         return process
 
-    def c2s(self, domain, router_port, name='c2s', port=None):
-        """jabberd2's c2s, ready for clients; and its port."""
+    def c2s(self, domain, router_port, name='c2s', port=None, in_router=''):
+        """jabberd2's c2s, ready for clients; and its port. in_router: more keys of its <router>."""
         for _ in range(5):
             chosen = port or free_port()
             config = self.write(name + '.xml', C2S_XML.format(
-                id=name, dir=self.dir, router=router_port, domain=domain, port=chosen, db=self.db))
+                id=name, dir=self.dir, router=router_port, domain=domain, port=chosen, db=self.db, more=in_router))
             database = engines.instead_of(self.db)
             if database:
                 database.configure_c2s(config)
