@@ -46,6 +46,8 @@ static void write_pidfile(const char *path)
 		return;
 	if (fd < 0 || dprintf(fd, "%ld", (long)getpid()) < 0)
 		log_error("couldn't write pidfile %s (%s)", path, strerror(errno));
+	else
+		log_info("process id is %ld, written to %s", (long)getpid(), path);
 	if (fd >= 0)
 		close(fd);
 }

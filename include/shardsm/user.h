@@ -94,6 +94,7 @@ struct session {
 	bool versioned;  /* and asked for its version: pushes carry it */
 	bool fake;       /* PBX: never top, no presence */
 	bool greeted;    /* sent an initial presence since it was last unavailable */
+	bool replaced;   /* ending, for another of its name */
 	bool ended;      /* ending; the memory lives until the turn is over */
 	uint8_t asked;   /* the module privacy's: what it fetched, and is told changes of */
 	uint8_t c2s_len;

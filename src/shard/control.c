@@ -135,6 +135,7 @@ static void start_session(struct shard *shard, struct user *u, struct packet *p)
 	if (old) {
 		log_notice("session replaced: jid=" SPAN_FMT, (int)old->jid_len, old->text);
 		control_ended(shard, old, "replaced");
+		old->replaced = true;
 		session_end(shard, old);
 	}
 	s = no_more_sessions(shard, u, p) ? NULL : session_start(shard, u, p);
@@ -142,6 +143,8 @@ static void start_session(struct shard *shard, struct user *u, struct packet *p)
 		control_failed(shard, p);
 		return;
 	}
+	if (!old) /* COMPAT jabberd2: one line says of both that the one took the other's place */
+		log_notice("session started: jid=" SPAN_FMT, (int)s->jid_len, s->text);
 	sm_id_print(&s->id, id);
 	/* A session that its c2s was not told of would have nobody to end it. */
 	if (!answer(shard, p, SPAN("started"), span_of(id, sizeof(id)), shard->server->set.id))
@@ -178,7 +181,7 @@ static bool can_be_for(struct shard *shard, struct packet *p, bool whole, const 
 	if (named && serves_domain(shard, jid_domain(&p->to)))
 		return true;
 	if (named)
-		log_notice("request to %s non-serviced domain: jid=" SPAN_FMT, what, SPAN_ARG(jid_full(&p->to)));
+		log_error("request to %s non-serviced domain: jid=" SPAN_FMT, what, SPAN_ARG(jid_full(&p->to)));
 	control_failed(shard, p);
 	return false;
 }
@@ -193,6 +196,7 @@ static enum verdict on_auto_created(struct event *ev, struct store_req *answer_)
 		return V_HANDLED;
 	}
 	account_created(ev->user);
+	log_notice("created user: jid=" SPAN_FMT, SPAN_ARG(store_req_owner(answer_)));
 	if (!ev->no_reply)
 		start(ev->shard, ev->packet);
 	return V_HANDLED;
@@ -285,7 +289,7 @@ static void create(struct shard *shard, struct packet *p)
 	event_init(&ev, shard, p);
 	ev.user = u;
 	if (u->exists) {
-		log_notice("request to create already-active user: jid=" SPAN_FMT, SPAN_ARG(jid_bare(&p->to)));
+		log_error("request to create already-active user: jid=" SPAN_FMT, SPAN_ARG(jid_bare(&p->to)));
 		control_failed(shard, p);
 	} else {
 		req = account_request(&ev, CHAIN_USER_CREATE);

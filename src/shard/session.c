@@ -114,7 +114,6 @@ struct session *session_start(struct shard *shard, struct user *u, const struct 
 	s->peer->sessions = s;
 	lifecycle(shard, s, CHAIN_SESS_START);
 	stat_inc(STAT_SESSIONS_STARTED);
-	log_notice("session started: jid=" SPAN_FMT, (int)s->jid_len, s->text);
 	return s;
 }
 
@@ -155,8 +154,9 @@ void session_end(struct shard *shard, struct session *s)
 	if (s->peer_next)
 		s->peer_next->peer_at = s->peer_at;
 	stat_inc(STAT_SESSIONS_ENDED);
-	log_notice("session ended: jid=" SPAN_FMT, (int)s->jid_len, s->text);
-	if (!u->sessions)
+	if (!s->replaced)
+		log_notice("session ended: jid=" SPAN_FMT, (int)s->jid_len, s->text);
+	if (!s->replaced && !u->sessions)
 		log_notice("user unloaded jid=" SPAN_FMT, (int)u->bare_len, u->text);
 	index_remove(&shard->own_sessions, s->id.random[0], s);
 	free_later(shard, s);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "shardsm/config.h"
+#include "shardsm/log.h"
 #include "store/engine.h"
 
 /* The first is the default. */
@@ -283,6 +284,8 @@ struct store *store_open(struct config *config, unsigned threads)
 	n = read_all(config, settings);
 	if (config_errors(config) == errors)
 		store = store_open_settings(settings, n, threads);
+	for (unsigned i = 0; store && i < n; i++)
+		log_notice("initialised storage driver '%s'", settings[i].driver);
 	while (n--)
 		free_settings(&settings[n]);
 	return store;
