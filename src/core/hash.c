@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "shardsm/hash.h"
 
@@ -47,6 +50,23 @@ static inline void sip_round(uint64_t v[4])
 	v[2] += v[1], v[1] = rotl(v[1], 17), v[1] ^= v[2], v[2] = rotl(v[2], 32);
 }
 
+/* The n < 8 bytes at the end of a text of size bytes, the first one lowest. */
+static inline uint64_t last_bytes(const char *p, uint32_t n, uint32_t size)
+{
+	uint64_t m = 0;
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	if (n && size >= 8) {
+		memcpy(&m, p + n - 8, 8);
+		return m >> (64 - 8 * n);
+	}
+#endif
+	(void)size;
+	for (uint32_t i = 0; i < n; i++)
+		m |= (uint64_t)(unsigned char)p[i] << (8 * i);
+	return m;
+}
+
 uint64_t hash_bytes(struct span bytes)
 {
 	uint64_t v[4] = { key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du, key[0] ^ 0x6c7967656e657261u,
@@ -61,9 +81,7 @@ uint64_t hash_bytes(struct span bytes)
 		sip_round(v);
 		v[0] ^= m;
 	}
-	m = (uint64_t)bytes.n << 56;
-	for (uint32_t i = 0; i < n; i++)
-		m |= (uint64_t)(unsigned char)p[i] << (8 * i);
+	m = (uint64_t)bytes.n << 56 | last_bytes(p, n, bytes.n);
 	v[3] ^= m;
 	sip_round(v);
 	v[0] ^= m;
@@ -112,13 +130,36 @@ static inline void print_hex8(uint32_t v, char *out)
 	memcpy(out, &x, 8);
 }
 
+#ifdef __SSE2__
+static inline __m128i print_digits(__m128i digits)
+{
+	__m128i letters = _mm_and_si128(_mm_cmpgt_epi8(digits, _mm_set1_epi8(9)), _mm_set1_epi8('a' - '0' - 10));
+
+	return _mm_add_epi8(_mm_add_epi8(digits, _mm_set1_epi8('0')), letters);
+}
+
+static inline void print_random(const uint64_t random[2], char *out)
+{
+	__m128i bytes = _mm_set_epi64x((long long)__builtin_bswap64(random[1]), (long long)__builtin_bswap64(random[0]));
+	__m128i high = _mm_and_si128(_mm_srli_epi16(bytes, 4), _mm_set1_epi8(15)), low = _mm_and_si128(bytes, _mm_set1_epi8(15));
+
+	_mm_storeu_si128((__m128i *)(void *)out, print_digits(_mm_unpacklo_epi8(high, low)));
+	_mm_storeu_si128((__m128i *)(void *)(out + 16), print_digits(_mm_unpackhi_epi8(high, low)));
+}
+#else
+static inline void print_random(const uint64_t random[2], char *out)
+{
+	for (int i = 0; i < 2; i++) {
+		print_hex8((uint32_t)(random[i] >> 32), out + 16 * i);
+		print_hex8((uint32_t)random[i], out + 16 * i + 8);
+	}
+}
+#endif
+
 void sm_id_print(const struct sm_id *id, char out[static SM_ID_HEX])
 {
 	print_hex8(id->tag, out);
-	print_hex8((uint32_t)(id->random[0] >> 32), out + 8);
-	print_hex8((uint32_t)id->random[0], out + 16);
-	print_hex8((uint32_t)(id->random[1] >> 32), out + 24);
-	print_hex8((uint32_t)id->random[1], out + 32);
+	print_random(id->random, out + 8);
 }
 
 /* Eight lower-case hex digits at once, a digit in each byte of a word. What they stand for is written out again and compared, so that
