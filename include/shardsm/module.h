@@ -37,6 +37,16 @@ enum stanza_type {
 	ST_UNKNOWN,
 };
 
+/* What a module may have to do with. */
+enum subject {
+	ABOUT_MESSAGES = 1,
+	ABOUT_NOTIFICATIONS = 2, /* somebody is available, or not any more */
+	ABOUT_SUBSCRIPTIONS = 4, /* presence of any other type: probes and errors, too */
+	ABOUT_IQS = 8,
+	ABOUT_OTHERS = 16,
+};
+#define SUBJECTS 5
+
 /* One packet on its way through a chain. */
 struct event {
 	struct shard *shard;
@@ -73,6 +83,7 @@ struct module {
 	const char *const *features;       /* service discovery of the server, NULL-terminated */
 	const struct iq_rule *iq;
 	struct tunables options;           /* read at the start and at every reload */
+	uint8_t about;                     /* enum subject: its four hooks below and out_ pass all others, and are not called for those; 0: none */
 	enum verdict (*in_sess)(struct event *ev);
 	enum verdict (*in_router)(struct event *ev);
 	/* What leaves a user, before it is routed (ev->user: the sender, ev->session: NULL or the session that it leaves); and what is for a

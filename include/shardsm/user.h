@@ -28,13 +28,22 @@ enum user_part {
 /* One contact. Immutable: a change makes a new one. */
 struct roster_item {
 	uint8_t to, from, ask; /* jabberd2's columns: we see them, they see us, 0 none / 1 subscribe / 2 unsubscribe */
-	bool named;
-	uint16_t jid_len, name_len, ngroups;
+	bool named : 1;
+	bool odd : 1; /* its JID is not that of an account or a server */
+	uint16_t jid_len, name_len, ngroups, node_len;
 	uint32_t groups_len;
 	char text[]; /* JID, name, then each group as two bytes of length (native order) and its bytes */
 };
 
 static inline struct span item_jid(const struct roster_item *i) { return span_of(i->text, i->jid_len); }
+/* False: what the database held is no JID. */
+static inline bool item_address(const struct roster_item *i, struct jid *out)
+{
+	if (unlikely(i->odd))
+		return jid_split(out, item_jid(i));
+	*out = (struct jid){ i->text, i->node_len, i->jid_len, i->jid_len };
+	return true;
+}
 static inline struct span item_name(const struct roster_item *i) { return span_of(i->text + i->jid_len, i->name_len); }
 
 /* A request for a subscription that the user has not answered. */
@@ -90,12 +99,13 @@ struct session {
 	struct presence *presence;             /* NULL: not available */
 	struct session_extra *extra;           /* NULL: nothing of it */
 	int8_t priority;
-	bool interested; /* fetched the roster */
-	bool versioned;  /* and asked for its version: pushes carry it */
-	bool fake;       /* PBX: never top, no presence */
-	bool greeted;    /* sent an initial presence since it was last unavailable */
-	bool replaced;   /* ending, for another of its name */
-	bool ended;      /* ending; the memory lives until the turn is over */
+	bool interested : 1; /* fetched the roster */
+	bool versioned : 1;  /* and asked for its version: pushes carry it */
+	bool fake : 1;       /* PBX: never top, no presence */
+	bool greeted : 1;    /* sent an initial presence since it was last unavailable */
+	bool replaced : 1;   /* ending, for another of its name */
+	bool ended : 1;      /* ending; the memory lives until the turn is over */
+	bool plain : 1;      /* nothing in its text has to be escaped */
 	uint8_t asked;   /* the module privacy's: what it fetched, and is told changes of */
 	uint8_t c2s_len;
 	uint16_t jid_len;

@@ -333,6 +333,7 @@ static enum verdict on_info(struct event *ev)
 
 const struct module module_amp = {
 	.name = "amp",
+	.about = ABOUT_MESSAGES,
 	.features = (const char *const[]){ NS_AMP, NULL },
 	.options = { &set, sizeof(set), read_options, NULL },
 	.iq = (const struct iq_rule[]){ { IQ_GET, TO_SERVER, NS_DISCO_INFO, on_info }, { 0 } },

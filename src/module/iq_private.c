@@ -250,6 +250,7 @@ static void user_delete(struct event *ev, struct store_req *req)
 
 const struct module module_iq_private = {
 	.name = "iq-private",
+	.about = ABOUT_IQS,
 	.features = (const char *const[]){ NS_PRIVATE, NULL },
 	.options = { &limits, sizeof(limits), read_options, NULL },
 	.in_sess = in_sess,

@@ -332,6 +332,7 @@ static void user_delete(struct event *ev, struct store_req *req)
 
 const struct module module_offline = {
 	.name = "offline",
+	.about = ABOUT_MESSAGES | ABOUT_NOTIFICATIONS,
 	.features = (const char *const[]){ "msgoffline", NULL },
 	.options = { &set, sizeof(set), read_options, NULL },
 	.part = PART_QUEUE,

@@ -41,7 +41,7 @@ static void greet(struct event *ev)
 		if (other != s && session_available(other) && !other->fake)
 			presence_send(other, &me, true);
 	for (uint32_t i = 0; i < r->n; i++)
-		if (r->items[i]->to && jid_split(&to, item_jid(r->items[i])))
+		if (r->items[i]->to && item_address(r->items[i], &to))
 			send_presence(ev->shard, "probe", &bare, &to);
 	for (const struct pending *p = r->pending; p; p = p->next) {
 		if (!jid_split(&to, span_of(p->text, p->jid_len)))
@@ -236,6 +236,7 @@ static enum verdict pkt_sm(struct event *ev)
 const struct module module_presence = {
 	.name = "presence",
 	.options = { &set, sizeof(set), read_options, NULL },
+	.about = ABOUT_NOTIFICATIONS | ABOUT_SUBSCRIPTIONS,
 	.features = (const char *const[]){ "presence", NULL },
 	.in_sess = in_sess,
 	.pkt_user = pkt_user,

@@ -123,7 +123,7 @@ static void hide(struct event *ev, struct session *s, struct turn t)
 	struct jid jid;
 
 	for (uint32_t i = 0; session_available(s) && i < r->n; i++) {
-		if (!jid_split(&jid, item_jid(r->items[i])))
+		if (!item_address(r->items[i], &jid))
 			continue;
 		if (r->items[i]->from && turns_off(ev->user, t, &jid, MASK_PRESENCE_OUT))
 			send_unavailable(ev, s, &jid);
@@ -164,7 +164,7 @@ static void show(struct event *ev, struct session *s, struct turn t)
 	struct jid jid;
 
 	for (uint32_t i = 0; session_available(s) && i < r->n; i++) {
-		if (!jid_split(&jid, item_jid(r->items[i])))
+		if (!item_address(r->items[i], &jid))
 			continue;
 		if (r->items[i]->from && turns_on(ev->user, t, &jid, MASK_PRESENCE_OUT))
 			show_current(ev, s, &jid);

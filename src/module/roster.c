@@ -442,6 +442,7 @@ static void user_delete(struct event *ev, struct store_req *req)
 
 const struct module module_roster = {
 	.name = "roster",
+	.about = ABOUT_SUBSCRIPTIONS,
 	.features = (const char *const[]){ NS_ROSTER, NULL },
 	.options = { &set, sizeof(set), read_options, NULL },
 	.part = PART_ROSTER,

@@ -181,6 +181,7 @@ static void user_delete(struct event *ev, struct store_req *req)
 
 const struct module module_status = {
 	.name = "status",
+	.about = ABOUT_NOTIFICATIONS | ABOUT_SUBSCRIPTIONS,
 	.options = { &set, sizeof(set), read_options, drop_options },
 	.pkt_sm = pkt_sm,
 	.in_sess = in_sess,

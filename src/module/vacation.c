@@ -247,6 +247,7 @@ static void user_delete(struct event *ev, struct store_req *req)
 
 const struct module module_vacation = {
 	.name = "vacation",
+	.about = ABOUT_MESSAGES,
 	.features = (const char *const[]){ NS_VACATION, NULL },
 	.part = PART_ACCOUNT,
 	.load_ask = load_ask,

@@ -24,6 +24,7 @@ static enum verdict validate(struct event *ev)
 
 const struct module module_validate = {
 	.name = "validate",
+	.about = ABOUT_IQS | ABOUT_OTHERS,
 	.in_sess = validate,
 	.in_router = validate,
 };

@@ -349,6 +349,7 @@ static bool read_options(struct config *config, void *into)
 
 const struct module module_verify = {
 	.name = "verify",
+	.about = ABOUT_MESSAGES,
 	.mails = true,
 	.options = { &options, sizeof(options), read_options, NULL },
 	.in_sess = in_sess,

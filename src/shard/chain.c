@@ -104,13 +104,38 @@ static hook_fn *hook_of(const struct module *m, int chain)
 	}
 }
 
-/* Most modules of a chain are there for requests alone: nothing else need call on them. */
+/* Is the hook there for packets about that subject? */
+static bool is_about(const struct module *m, int chain, int subject)
+{
+	return chain == CHAIN_USER_DELETE || !m->about || (m->about & 1u << subject);
+}
+
+/* Most modules of a chain are there for requests alone, or for messages: nothing else need call on them. */
 static void find_hooks(struct chain_list *list, int chain)
 {
-	list->next[list->n] = list->n;
-	for (int i = list->n - 1; i >= 0; i--) {
+	for (int i = 0; i < list->n; i++)
 		list->hooks[i] = hook_of(list->modules[i], chain);
-		list->next[i] = list->hooks[i] ? (uint8_t)i : list->next[i + 1];
+	for (int subject = 0; subject < SUBJECTS; subject++) {
+		uint8_t *next = list->next[subject];
+
+		next[list->n] = list->n;
+		for (int i = list->n - 1; i >= 0; i--)
+			next[i] = list->hooks[i] && is_about(list->modules[i], chain, subject) ? (uint8_t)i : next[i + 1];
+	}
+}
+
+/* The number of its bit in enum subject. */
+static unsigned subject_of(const struct event *ev)
+{
+	switch (ev->packet->route.payload) {
+	case PL_MESSAGE:
+		return 0;
+	case PL_PRESENCE:
+		return ev->type == ST_NONE || ev->type == ST_UNAVAILABLE ? 1 : 2;
+	case PL_IQ:
+		return 3;
+	default:
+		return 4;
 	}
 }
 
@@ -154,20 +179,22 @@ bool chains_mail(const struct server *server)
 
 enum stanza_type stanza_type_of(enum payload payload, struct span type)
 {
-	static const struct { const char *name; uint8_t payload, type; } types[] = {
-		{ "chat", PL_MESSAGE, ST_CHAT }, { "normal", PL_MESSAGE, ST_NORMAL }, { "headline", PL_MESSAGE, ST_HEADLINE },
-		{ "groupchat", PL_MESSAGE, ST_GROUPCHAT }, { "error", PL_MESSAGE, ST_ERROR }, { "get", PL_IQ, ST_GET },
-		{ "set", PL_IQ, ST_SET }, { "result", PL_IQ, ST_RESULT }, { "error", PL_IQ, ST_ERROR },
-		{ "unavailable", PL_PRESENCE, ST_UNAVAILABLE }, { "probe", PL_PRESENCE, ST_PROBE },
-		{ "subscribe", PL_PRESENCE, ST_SUBSCRIBE }, { "subscribed", PL_PRESENCE, ST_SUBSCRIBED },
-		{ "unsubscribe", PL_PRESENCE, ST_UNSUBSCRIBE }, { "unsubscribed", PL_PRESENCE, ST_UNSUBSCRIBED },
-		{ "error", PL_PRESENCE, ST_ERROR },
+#define TYPE(payload, name, type) { name, sizeof(name) - 1, payload, type }
+	static const struct { char name[13]; uint8_t len, payload, type; } types[] = {
+		TYPE(PL_MESSAGE, "chat", ST_CHAT), TYPE(PL_MESSAGE, "normal", ST_NORMAL), TYPE(PL_MESSAGE, "headline", ST_HEADLINE),
+		TYPE(PL_MESSAGE, "groupchat", ST_GROUPCHAT), TYPE(PL_MESSAGE, "error", ST_ERROR), TYPE(PL_IQ, "get", ST_GET),
+		TYPE(PL_IQ, "set", ST_SET), TYPE(PL_IQ, "result", ST_RESULT), TYPE(PL_IQ, "error", ST_ERROR),
+		TYPE(PL_PRESENCE, "unavailable", ST_UNAVAILABLE), TYPE(PL_PRESENCE, "probe", ST_PROBE),
+		TYPE(PL_PRESENCE, "subscribe", ST_SUBSCRIBE), TYPE(PL_PRESENCE, "subscribed", ST_SUBSCRIBED),
+		TYPE(PL_PRESENCE, "unsubscribe", ST_UNSUBSCRIBE), TYPE(PL_PRESENCE, "unsubscribed", ST_UNSUBSCRIBED),
+		TYPE(PL_PRESENCE, "error", ST_ERROR),
 	};
+#undef TYPE
 
 	if (!type.n)
 		return payload == PL_MESSAGE ? ST_NORMAL : ST_NONE;
 	for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
-		if (types[i].payload == payload && span_is(type, types[i].name))
+		if (types[i].payload == payload && types[i].len == type.n && memcmp(types[i].name, type.p, type.n) == 0)
 			return types[i].type;
 	/* RFC 6121 section 5.2.2: an unknown message type is normal. An unknown presence is one that jabberd2 takes for available. */
 	return payload == PL_MESSAGE ? ST_NORMAL : payload == PL_PRESENCE ? ST_NONE : ST_UNKNOWN;
@@ -210,7 +237,9 @@ enum verdict chain_run(struct event *ev, enum chain chain, uint8_t from)
 	ev->chain = chain;
 	scope = scope_of(ev);
 	if (likely(!scope)) {
-		for (ev->at = list->next[from]; ev->at < list->n; ev->at = list->next[ev->at + 1])
+		const uint8_t *next = list->next[subject_of(ev)];
+
+		for (ev->at = next[from]; ev->at < list->n; ev->at = next[ev->at + 1])
 			if ((v = list->hooks[ev->at](ev)) != V_PASS)
 				return v;
 		return V_PASS;

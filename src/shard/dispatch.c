@@ -283,6 +283,36 @@ static bool iq_of_no_type(struct event *ev)
 	return true;
 }
 
+/* Whom a packet is for, with what it needs of that user. u: the user, where it is known already. NULL: the packet waits, or was answered. */
+static struct user *addressee(struct event *ev, struct user *u)
+{
+	struct packet *p = ev->packet;
+	/* A message to somebody offline needs to know the account, not the roster. */
+	bool light = p->route.payload == PL_MESSAGE || ev->type == ST_NONE || ev->type == ST_UNAVAILABLE;
+	unsigned parts = PART_ACCOUNT | PART_PRIVACY | (light ? 0 : PART_ROSTER);
+
+	if (!u || !user_has(u, parts))
+		u = user_for(ev->shard, &p->to, parts, p);
+	if (u && (u->needs & ~u->parts))
+		u = user_for(ev->shard, &p->to, parts | u->needs, p);
+	return u;
+}
+
+/* Through the chains of its addressee. */
+static void arrive(struct event *ev)
+{
+	struct user *u = ev->user;
+
+	ev->shard->now = ev;
+	if (u && u->exists && query_refused_from_others(ev))
+		event_fini(ev);
+	else
+		event_finish(ev, chain_run(ev, CHAIN_IN_ROUTER, 0));
+	ev->shard->now = NULL;
+	if (u)
+		user_settle(u);
+}
+
 /* A stanza for an account or a session of ours, or for the server itself. */
 static void deliver_here(struct shard *shard, struct packet *p)
 {
@@ -293,28 +323,19 @@ static void deliver_here(struct shard *shard, struct packet *p)
 		reply_error(&ev);
 		return;
 	}
-	if (p->to.node_len) {
-		/* A message to somebody offline needs to know the account, not the roster. */
-		bool light = p->route.payload == PL_MESSAGE || ev.type == ST_NONE || ev.type == ST_UNAVAILABLE;
+	if (p->to.node_len && !(ev.user = addressee(&ev, NULL)))
+		return;
+	arrive(&ev);
+}
 
-		unsigned parts = PART_ACCOUNT | PART_PRIVACY | (light ? 0 : PART_ROSTER);
+void dispatch_to_user(struct shard *shard, struct packet *p, struct user *u)
+{
+	struct event ev;
 
-		ev.user = user_for(shard, &p->to, parts, p);
-		if (ev.user && (ev.user->needs & ~ev.user->parts))
-			ev.user = user_for(shard, &p->to, parts | ev.user->needs, p);
-		if (!ev.user)
-			return;
-	}
-	struct user *u = ev.user;
-
-	shard->now = &ev;
-	if (u && u->exists && query_refused_from_others(&ev))
-		event_fini(&ev);
-	else
-		event_finish(&ev, chain_run(&ev, CHAIN_IN_ROUTER, 0));
-	shard->now = NULL;
-	if (u)
-		user_settle(u);
+	event_init(&ev, shard, p);
+	ev.user = addressee(&ev, u);
+	if (ev.user)
+		arrive(&ev);
 }
 
 /* Users of ours, and components that we route for. */

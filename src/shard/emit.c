@@ -181,33 +181,34 @@ static size_t stanza_size(const struct packet *p, struct span tag, struct span p
 	return attrs_size(p) + p->route.content.len + 2u * tag.n + prefix.n + ESCAPED_MAX * (p->from.s ? p->from.len : 0u) + 128;
 }
 
-/* Opening and closing of the packet that goes to many, the same for all. False: it goes to one, or there is no memory. */
-static bool shared_bytes(struct shard *shard, const struct packet *p, struct span tag, struct span prefix)
+/* Opening and closing of the packet that goes to many, the same for all. NULL: it goes to one, or there is no memory. */
+static const struct shared *shared_bytes(struct shard *shard, const struct packet *p, struct span tag)
 {
-	struct buf *b = &shard->shared.bytes;
+	struct shared *shared = &shard->shared;
+	struct buf *b = &shared->bytes;
 
-	if (likely(shard->shared.packet != p))
-		return false;
+	if (likely(shared->packet != p))
+		return NULL;
 	if (b->n)
-		return true;
-	if (!buf_grow(b, stanza_size(p, tag, prefix)))
-		return false;
-	char *at = put_opening(b->p, p, tag, prefix);
+		return shared;
+	shared->prefix = session_prefix(p);
+	if (!buf_grow(b, stanza_size(p, tag, shared->prefix)))
+		return NULL;
+	char *at = put_opening(b->p, p, tag, shared->prefix);
 
-	shard->shared.opening = (uint32_t)(at - b->p);
+	shared->opening = (uint32_t)(at - b->p);
 	b->n = (uint32_t)(put_closing(at, p, tag) - b->p);
-	return true;
+	return shared;
 }
 
 void emit_to_session(struct shard *shard, struct session *s, const struct packet *p, const struct jid *to)
 {
 	struct jid me = session_jid(s);
-	/* Its JID and its c2s's id stand side by side: one look at both, for most there is nothing to escape. */
-	bool plain = text_plain(span_of(s->text, s->jid_len + s->c2s_len));
-	struct span domain = jid_domain(&me), c2s = session_c2s(s), prefix = session_prefix(p), tag = packet_slice(p, p->route.tag);
-	const struct buf *bytes = &shard->shared.bytes;
-	bool shared = shared_bytes(shard, p, tag, prefix);
-	size_t most = s->peer->head_len + stanza_size(p, tag, prefix) + 2u * prefix.n +
+	bool plain = s->plain;
+	struct span domain = jid_domain(&me), c2s = session_c2s(s), tag = packet_slice(p, p->route.tag);
+	const struct shared *shared = shared_bytes(shard, p, tag);
+	struct span prefix = shared ? shared->prefix : session_prefix(p);
+	size_t most = s->peer->head_len + (shared ? shared->bytes.n : stanza_size(p, tag, prefix)) + 2u * prefix.n +
 		ESCAPED_MAX * (domain.n + c2s.n + (to ? to->len : 0u)) + SM_ID_HEX + 128;
 	char *start = out_reserve(shard->out, s->peer->link, most), *at = start;
 
@@ -218,7 +219,7 @@ void emit_to_session(struct shard *shard, struct session *s, const struct packet
 	at = put(at, span_of(s->peer->text + s->peer->name_len, s->peer->head_len));
 	at = put_text(at, domain, plain);
 	at = PUT(at, "'>");
-	at = shared ? put(at, span_of(bytes->p, shard->shared.opening)) : put_opening(at, p, tag, prefix);
+	at = shared ? put(at, span_of(shared->bytes.p, shared->opening)) : put_opening(at, p, tag, prefix);
 	if (to && to->s) {
 		at = PUT(at, " to='");
 		at = put_text(at, jid_full(to), plain && to->s == s->text);
@@ -233,7 +234,7 @@ void emit_to_session(struct shard *shard, struct session *s, const struct packet
 	at = PUT(at, ":sm='");
 	sm_id_print(&s->id, at);
 	at = PUT(at + SM_ID_HEX, "'");
-	at = shared ? put(at, span_of(bytes->p + shard->shared.opening, bytes->n - shard->shared.opening)) : put_closing(at, p, tag);
+	at = shared ? put(at, span_of(shared->bytes.p + shared->opening, shared->bytes.n - shared->opening)) : put_closing(at, p, tag);
 	stat_inc(STAT_OUT + p->route.payload);
 	sent(shard, s->peer->link, start, (size_t)(at - start));
 }

@@ -3,7 +3,8 @@
  * Owns: the lists of the shard, empty outside of a broadcast.
  *
  * Each addressee still has the stanza to itself: its shard looks it up, runs its chains, asks its privacy lists. What they share is the way
- * there, and the bytes that are the same for all, written once (emit.c).
+ * there, and the bytes that are the same for all, written once (emit.c). Who is not available hears nothing: whoever comes asks, and what
+ * the sender is by then was said before (presence_become()).
  */
 #include <stdlib.h>
 
@@ -104,6 +105,17 @@ bool fanout_send(struct shard *shard, struct packet *p)
 
 /* --- on the addressees' shard --------------------------------------------------------------------------------------------- */
 
+static void deliver_one(struct shard *shard, struct packet *p, const struct addressee *a)
+{
+	struct user *u = user_find(shard, span_of(a->text, a->bare_len), a->hash);
+
+	if (!u || !u->available)
+		return;
+	p->hash = a->hash;
+	p->to = (struct jid){ a->text, a->node_len, a->bare_len, a->len };
+	dispatch_to_user(shard, p, u);
+}
+
 void fanout_deliver(struct shard *shard, struct packet *p)
 {
 	struct span list = packet_list(p);
@@ -125,12 +137,8 @@ void fanout_deliver(struct shard *shard, struct packet *p)
 		}
 		prefetch_users(shard, hashes, n);
 		for (uint32_t i = 0; i < n; i++) {
-			const struct addressee *a = group[i];
-
-			p->hash = a->hash;
 			p->from = from;
-			p->to = (struct jid){ a->text, a->node_len, a->bare_len, a->len };
-			dispatch(shard, p);
+			deliver_one(shard, p, group[i]);
 		}
 	}
 	shard->shared.packet = NULL;

@@ -75,7 +75,7 @@ static void to_subscribers(struct shard *shard, struct session *s, struct packet
 	for (uint32_t i = 0; i < r->n; i++) {
 		const struct roster_item *item = r->items[i];
 
-		if (item->from && jid_split(&p->to, item_jid(item)) && !session_bounced(s, &p->to))
+		if (item->from && item_address(item, &p->to) && !session_bounced(s, &p->to))
 			fanout_add(shard, p);
 	}
 	if (!fanout_send(shard, p))

@@ -114,7 +114,10 @@ struct roster_item *roster_item_new(const struct item_fields *f)
 	*item = (struct roster_item){ .to = f->to, .from = f->from, .ask = f->ask, .named = f->named, .jid_len = (uint16_t)f->jid.n,
 		.name_len = (uint16_t)f->name.n, .ngroups = (uint16_t)f->ngroups, .groups_len = (uint32_t)groups };
 	char *at = item->text;
+	struct jid jid = { 0 };
 
+	item->odd = !jid_split(&jid, f->jid) || jid_has_resource(&jid);
+	item->node_len = jid.node_len;
 	memcpy(at, f->jid.p, f->jid.n);
 	at += f->jid.n;
 	if (f->name.n)

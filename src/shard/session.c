@@ -94,6 +94,7 @@ static struct session *session_new(struct shard *shard, struct user *u, const st
 	s->c2s_len = (uint8_t)c2s.n;
 	memcpy(s->text, p->to.s, p->to.len);
 	memcpy(s->text + p->to.len, c2s.p, c2s.n);
+	s->plain = text_plain(span_of(s->text, s->jid_len + c2s.n));
 	s->fake = c2s.n >= 3 && memcmp(c2s.p, "PBX", 3) == 0;
 	return s;
 }

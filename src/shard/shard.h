@@ -23,7 +23,7 @@ typedef enum verdict hook_fn(struct event *ev);
 
 struct chain_list {
 	uint8_t n;
-	uint8_t next[MODULES_MAX + 1]; /* from here on, the first with a hook in this chain; n: none */
+	uint8_t next[SUBJECTS][MODULES_MAX + 1]; /* from here on, the first with a hook in this chain for such a packet; n: none */
 	hook_fn *hooks[MODULES_MAX];   /* the modules' in this chain; NULL: none */
 	const struct module *modules[MODULES_MAX];
 };
@@ -105,7 +105,8 @@ struct shard {
 	struct parked *blocked;       /* those that users' packets wait behind */
 	const struct event *now;      /* whose chain runs: what is sent may be that user's. NULL: nobody's */
 	struct buf *lists;            /* fanout.c: addressees, one list for each shard */
-	struct { const struct packet *packet; struct buf bytes; uint32_t opening; } shared; /* emit.c: what all of its addressees get, written once */
+	struct shared { const struct packet *packet; struct buf bytes; uint32_t opening; struct span prefix; } shared; /* emit.c: what all of its
+	                               * addressees get, written once */
 	struct buf scratch[SCRATCHES], wire, render, reply, fresh_id;
 	struct buf except;            /* emit.c: of the packet that is passed on */
 	uint64_t fresh;
@@ -127,6 +128,7 @@ bool shard_turn(struct shard *shard);
 /* dispatch.c: one packet, start to finish */
 void prefetch_users(struct shard *shard, const uint64_t *hashes, uint32_t n); /* n: BURST_MAX at most */
 void dispatch(struct shard *shard, struct packet *p);
+void dispatch_to_user(struct shard *shard, struct packet *p, struct user *u); /* presence from one of our shards; u: whose it is */
 void dispatch_resume(struct shard *shard, struct store_req *answer);
 void event_init(struct event *ev, struct shard *shard, struct packet *p);
 void event_fini(struct event *ev);
@@ -159,6 +161,10 @@ void user_one_unavailable(struct user *u);
 void users_free_gone(struct shard *shard); /* the turn is over */
 /* The user with those parts loaded and nobody in front; else NULL and the packet waits (or was answered with an error). */
 struct user *user_for(struct shard *shard, const struct jid *jid, unsigned parts, struct packet *p);
+static inline bool user_has(const struct user *u, unsigned parts) /* ... at once */
+{
+	return !u->parked && (u->draining || !u->last) && (u->parts & parts) == parts;
+}
 void user_wait(struct user *u, struct packet *p);
 void user_settle(struct user *u); /* runs who waits, unloads who is not needed; u may be gone after */
 void user_loaded(struct shard *shard, struct parked *park, const struct store_req *answer);

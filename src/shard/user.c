@@ -360,7 +360,7 @@ struct user *user_for(struct shard *shard, const struct jid *jid, unsigned parts
 	struct user *u = user_find(shard, bare, hash);
 
 	assert(hash == hash_bytes(bare));
-	if (u && !u->parked && (u->draining || !u->last) && (u->parts & parts) == parts)
+	if (u && user_has(u, parts))
 		return u;
 	if (!u && !(u = user_new(shard, jid, hash))) {
 		reply_condition(shard, p, SE_RESOURCE_CONSTRAINT);
