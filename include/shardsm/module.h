@@ -127,6 +127,10 @@ enum verdict event_load(struct event *ev, unsigned parts) MUST_USE;
 bool event_content(struct event *ev, struct buf *out) MUST_USE;
 /* The request of an IQ when it is exactly one element, {ns}local: V_PASS; else the error that goes back. RFC 6120 section 8.2.3. */
 enum verdict event_query(struct event *ev, const char *ns, const char *local, struct xml **query);
+/* The same where the element says nothing more: the request is not parsed when it is only that. */
+enum verdict event_asks(struct event *ev, const char *ns, const char *local) MUST_USE;
+/* Is the request <local xmlns='ns'/> and nothing else? False: it is, spelt differently, or it is not. */
+bool event_asks_plainly(const struct event *ev, const char *ns, const char *local);
 bool event_is(const struct event *ev, enum payload payload);
 enum verdict event_error(struct event *ev, enum stanza_condition c);
 enum verdict event_error_text(struct event *ev, enum stanza_condition c, const char *text);
@@ -141,6 +145,7 @@ struct stanza {
 	struct span attrs;        /* " name='value'", raw */
 	struct span content;
 	const struct jid *from, *to;
+	bool sure;                /* no request, and its content was written by buf_text() and buf_attr(), or has passed the gate: not checked again */
 };
 
 void reply_result(struct event *ev, struct span content); /* to the asker, from where the request went */

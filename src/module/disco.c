@@ -199,15 +199,20 @@ static enum verdict account(struct event *ev, struct span node, bool info)
 static enum verdict on_disco(struct event *ev)
 {
 	bool info = span_is(packet_slice(ev->packet, ev->packet->route.child_ns), NS_INFO);
+	const char *ns = info ? NS_INFO : NS_ITEMS;
+	struct span node = { 0 };
 	struct xml *query;
-	enum verdict v;
 
 	if (from_stranger(ev))
 		return event_error(ev, SE_SERVICE_UNAVAILABLE);
-	v = event_query(ev, info ? NS_INFO : NS_ITEMS, "query", &query);
-	if (v != V_PASS)
-		return v;
-	return ev->chain == CHAIN_PKT_SM ? server(ev, xml_attr(query, "node"), info) : account(ev, xml_attr(query, "node"), info);
+	if (!event_asks_plainly(ev, ns, "query")) {
+		enum verdict v = event_query(ev, ns, "query", &query);
+
+		if (v != V_PASS)
+			return v;
+		node = xml_attr(query, "node");
+	}
+	return ev->chain == CHAIN_PKT_SM ? server(ev, node, info) : account(ev, node, info);
 }
 
 /* --- agents ----------------------------------------------------------------------------------------------------------------- */
@@ -237,12 +242,11 @@ static void put_agent(struct span jid, const struct service_info *info, void *ar
 static enum verdict on_agents(struct event *ev)
 {
 	struct buf *b = scratch(ev->shard, 0);
-	struct xml *query;
 	enum verdict v;
 
 	if (!set.agents)
 		return event_error(ev, SE_NOT_ALLOWED);
-	v = event_query(ev, NS_AGENTS, "query", &query);
+	v = event_asks(ev, NS_AGENTS, "query");
 	if (v != V_PASS)
 		return v;
 	buf_str(b, "<query xmlns='" NS_AGENTS "'>");

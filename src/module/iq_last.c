@@ -30,12 +30,11 @@ static enum verdict on_logout_row(struct event *ev, struct store_req *answer)
 static enum verdict on_last(struct event *ev)
 {
 	struct store_req *req;
-	struct xml *query;
 	enum verdict v;
 
 	if (from_stranger(ev)) /* not the forbidden of XEP-0012 section 3: it would tell that there is somebody */
 		return event_error(ev, SE_SERVICE_UNAVAILABLE);
-	v = event_query(ev, NS_LAST, "query", &query);
+	v = event_asks(ev, NS_LAST, "query");
 	if (v != V_PASS)
 		return v;
 	if (ev->chain == CHAIN_PKT_SM)

@@ -8,12 +8,11 @@
 
 static enum verdict on_ping(struct event *ev)
 {
-	struct xml *ping;
 	enum verdict v;
 
 	if (from_stranger(ev))
 		return event_error(ev, SE_SERVICE_UNAVAILABLE);
-	v = event_query(ev, NS_PING, "ping", &ping);
+	v = event_asks(ev, NS_PING, "ping");
 	if (v == V_PASS) {
 		reply_result(ev, (struct span){ 0 });
 		v = V_HANDLED;

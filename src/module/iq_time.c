@@ -13,8 +13,7 @@
 static enum verdict on_time(struct event *ev)
 {
 	struct buf *b = scratch(ev->shard, 0);
-	struct xml *request;
-	enum verdict v = event_query(ev, NS_TIME, "time", &request);
+	enum verdict v = event_asks(ev, NS_TIME, "time");
 
 	if (v != V_PASS)
 		return v;

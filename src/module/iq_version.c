@@ -21,8 +21,7 @@ static bool read_host(struct config *config, void *into)
 static enum verdict on_version(struct event *ev)
 {
 	struct buf *b = scratch(ev->shard, 0);
-	struct xml *query;
-	enum verdict v = event_query(ev, NS_VERSION, "query", &query);
+	enum verdict v = event_asks(ev, NS_VERSION, "query");
 
 	if (v != V_PASS)
 		return v;

@@ -209,10 +209,13 @@ static enum verdict on_get(struct event *ev)
 {
 	const struct roster_version *v;
 	struct xml *query;
-	enum verdict verdict = event_query(ev, NS_ROSTER, "query", &query);
+	enum verdict verdict;
 	struct store_req *req;
 	uint32_t seen, *kept;
 
+	if (event_asks_plainly(ev, NS_ROSTER, "query"))
+		return whole_roster(ev, false);
+	verdict = event_query(ev, NS_ROSTER, "query", &query);
 	if (verdict != V_PASS)
 		return verdict;
 	if (!xml_attr(query, "ver").p)

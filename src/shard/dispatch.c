@@ -82,6 +82,33 @@ enum verdict event_query(struct event *ev, const char *ns, const char *local, st
 	return V_PASS;
 }
 
+/* Takes what the text begins with. False: it begins with something else. */
+static bool skip(struct span *text, struct span what)
+{
+	if (text->n < what.n || memcmp(text->p, what.p, what.n) != 0)
+		return false;
+	*text = span_of(text->p + what.n, text->n - what.n);
+	return true;
+}
+
+bool event_asks_plainly(const struct event *ev, const char *ns, const char *local)
+{
+	struct span at = packet_slice(ev->packet, ev->packet->route.content);
+	struct span quote;
+
+	if (!skip(&at, SPAN("<")) || !skip(&at, span_str(local)) || !skip(&at, SPAN(" xmlns=")) || !at.n)
+		return false;
+	quote = span_of(at.p, 1);
+	return skip(&at, quote) && skip(&at, span_str(ns)) && skip(&at, quote) && skip(&at, SPAN("/>")) && !at.n;
+}
+
+enum verdict event_asks(struct event *ev, const char *ns, const char *local)
+{
+	struct xml *query;
+
+	return event_asks_plainly(ev, ns, local) ? V_PASS : event_query(ev, ns, local, &query);
+}
+
 enum verdict event_load(struct event *ev, unsigned parts)
 {
 	return user_for(ev->shard, &ev->packet->to, ev->user->parts | parts, ev->packet) ? V_PASS : V_HANDLED;

@@ -329,52 +329,6 @@ static bool may_leave(struct shard *shard, const struct packet *p)
 		passes(shard, p, CHAIN_OUT_ROUTER, u, jid_has_resource(&p->from) ? user_session(u, jid_resource(&p->from)) : now->session);
 }
 
-/* A stanza of ours as a packet: rendered into b, then read by the same scanner as everything else, which checks it on the way. */
-static bool render(struct shard *shard, struct buf *b, const struct stanza *st, struct packet *out)
-{
-	size_t used;
-
-	buf_clear(b);
-	buf_str(b, "<route xmlns='" NS_COMPONENT "' to='x' from='x'><");
-	buf_str(b, st->tag);
-	buf_str(b, " xmlns='" NS_CLIENT "'");
-	if (st->type)
-		buf_attr(b, "type", span_str(st->type));
-	if (st->id.n) {
-		buf_str(b, " id='");
-		buf_put(b, st->id);
-		buf_str(b, "'");
-	}
-	buf_put(b, st->attrs);
-	buf_str(b, ">");
-	buf_put(b, st->content);
-	buf_fmt(b, "</%s></route>", st->tag);
-	buf_grow(b, b->n + 4096u); /* for values that mini-XML has to decode */
-	memset(out, 0, offsetof(struct packet, route.attrs));
-	if (b->failed)
-		return false;
-	if (route_next(&shard->scanner, b->p, b->n, &out->route, &used) != ROUTE_OK || out->route.element != EL_ROUTE) {
-		log_error("%s: a stanza of ours is not well-formed (%s): " SPAN_FMT, shard->name, shard->scanner.error,
-			SPAN_ARG(buf_span(b)));
-		(void)shard_scanner_ready(shard);
-		return false;
-	}
-	if ((out->route.flags & ROUTE_ODD) && !route_mxml(&out->route, b->p, b->p + b->n, b->cap - b->n))
-		return false;
-	out->stage = STAGE_DELIVER;
-	out->frame = b->p;
-	if (st->from)
-		out->from = *st->from;
-	if (st->to)
-		out->to = *st->to;
-	return true;
-}
-
-bool packet_of_stanza(struct shard *shard, const struct stanza *st, struct packet *out)
-{
-	return render(shard, &shard->render, st, out);
-}
-
 /* An answer may be to a stanza of ours that is still in hand, and in the render buffer: it has a buffer of its own. It is never answered itself. */
 void send_answer(struct shard *shard, struct session *s, const struct stanza *st)
 {

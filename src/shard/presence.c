@@ -47,7 +47,7 @@ void presence_send(struct session *s, const struct jid *to, bool stamped)
 	buf_put(content, span_of(p->text + p->attrs_len, p->content_len));
 	if (!content->failed)
 		send_stanza(shard, &(struct stanza){ .tag = "presence", .attrs = span_of(p->text, p->attrs_len),
-			.content = buf_span(content), .from = &from, .to = to });
+			.content = buf_span(content), .from = &from, .to = to, .sure = true });
 }
 
 void presence_send_all(struct user *u, const struct jid *to)
@@ -113,7 +113,7 @@ void presence_leave(struct session *s, struct span attrs, struct span content)
 	if (!session_available(s) && !(s->extra && s->extra->directed.n))
 		return;
 	if (!packet_of_stanza(shard, &(struct stanza){ .tag = "presence", .type = "unavailable", .attrs = attrs, .content = content,
-			.from = &from, .to = &from }, &p)) {
+			.from = &from, .to = &from, .sure = true }, &p)) {
 		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": unavailable presence could not be sent (out of memory)",
 			SPAN_ARG(jid_full(&from)));
 		return;

@@ -222,7 +222,11 @@ bool emit_to_link(struct shard *shard, struct outbox *ob, const struct packet *p
 /* Do the privacy lists of the session's user let it hear this packet? False: it is dropped. */
 bool session_hears(struct shard *shard, struct session *s, const struct packet *p);
 void send_answer(struct shard *shard, struct session *s, const struct stanza *st); /* s NULL: by st->to */
-bool packet_of_stanza(struct shard *shard, const struct stanza *st, struct packet *out);
+
+/* render.c: in the shard's render buffer, until the next one. False: no memory, or it is not well-formed (logged). */
+bool packet_of_stanza(struct shard *shard, const struct stanza *st, struct packet *out) MUST_USE;
+bool render(struct shard *shard, struct buf *b, const struct stanza *st, struct packet *out) MUST_USE;
+
 bool shard_scanner_ready(struct shard *shard); /* shard.c: puts the scanner behind a stream header */
 
 static inline struct packet *packet_bare_of(struct packet *p, const struct jid *from, const struct jid *to)
