@@ -21,8 +21,19 @@ static inline struct span buf_span(const struct buf *b) { return span_of(b->p, b
 
 bool text_plain(struct span text); /* true: ASCII, and nothing in it is escaped; false: look at it */
 bool buf_grow(struct buf *b, size_t more); /* room for more bytes behind n */
-void buf_put(struct buf *b, struct span raw);  /* bytes that are XML already */
-void buf_str(struct buf *b, const char *raw);
+void buf_put_more(struct buf *b, struct span raw);
+/* Bytes that are XML already. Inline: what a constant says is stored, not copied. */
+static inline void buf_put(struct buf *b, struct span raw)
+{
+	if (unlikely(raw.n > b->cap - b->n || b->failed)) {
+		buf_put_more(b, raw);
+		return;
+	}
+	if (raw.n)
+		memcpy(b->p + b->n, raw.p, raw.n);
+	b->n += raw.n;
+}
+static inline void buf_str(struct buf *b, const char *raw) { buf_put(b, span_str(raw)); }
 void buf_text(struct buf *b, struct span text); /* escapes & < > ' " ; for character data and attribute values */
 void buf_uint(struct buf *b, uint64_t v);
 void buf_int(struct buf *b, int64_t v);

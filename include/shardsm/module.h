@@ -123,6 +123,8 @@ struct xml *event_request(struct event *ev);
 /* pkt-user: enum user_part of the addressee that the event cannot do without. V_PASS: they are there. Else to be returned: the packet comes
  * once more, from the beginning, when they have been read. */
 enum verdict event_load(struct event *ev, unsigned parts) MUST_USE;
+/* The text of the stanza's first child element {jabber:client}local, appended; *found: there is one. False: no memory. */
+bool event_child_text(struct event *ev, const char *local, struct buf *out, bool *found) MUST_USE;
 /* The stanza's child elements as raw XML that can stand in another stanza, appended. False: no memory. */
 bool event_content(struct event *ev, struct buf *out) MUST_USE;
 /* The request of an IQ when it is exactly one element, {ns}local: V_PASS; else the error that goes back. RFC 6120 section 8.2.3. */
@@ -149,6 +151,7 @@ struct stanza {
 };
 
 void reply_result(struct event *ev, struct span content); /* to the asker, from where the request went */
+void reply_sure(struct event *ev, struct span content);   /* the same; its content is sure (struct stanza) */
 void reply_error(struct event *ev);                       /* ev->condition; never to an error, never to a result */
 /* To a session of ours on this shard, at once. to NULL: the session's full JID. */
 void send_to_session(struct shard *shard, struct session *s, const struct stanza *st);

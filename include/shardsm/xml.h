@@ -37,6 +37,10 @@ struct span xml_attr(const struct xml *e, const char *name);
 void xml_text(const struct xml *e, struct buf *out);
 /* xml_text() of the first such child; false: no such child. */
 bool xml_child_text(const struct xml *e, const char *ns, const char *local, struct buf *out);
+/* Without a tree: the text of the first child element of that name, in the namespace of the element around it, whose content this is (gated
+ * bytes, no prefix on that element). Whatever is not quite plain it leaves to the above. */
+enum glance { GLANCE_FOUND, GLANCE_ABSENT, GLANCE_UNSURE };
+enum glance xml_glance(struct span content, const char *local, struct span *text) MUST_USE;
 /* Serialises the element and all below it, namespaces declared so that it stands alone below an element with default
  * namespace around (NULL: none). skip_ns: attributes in this namespace and its declaration are left out (NULL: none). */
 void xml_write(struct buf *out, const struct xml *e, const char *around, const char *skip_ns);

@@ -166,7 +166,7 @@ static enum verdict whole_roster(struct event *ev, bool versioned)
 		return event_error(ev, SE_RESOURCE_CONSTRAINT);
 	ev->session->interested = true;
 	ev->session->versioned = versioned;
-	reply_result(ev, buf_span(b));
+	reply_sure(ev, buf_span(b));
 	return V_HANDLED;
 }
 

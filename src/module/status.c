@@ -56,10 +56,10 @@ static void sess_start(struct event *ev)
 /* The row of an available presence. False: no memory; the row is a convenience, presence goes on without it. */
 static bool read_online(struct event *ev, struct buf *show, struct buf *xml, struct value *row)
 {
-	struct xml *root = ev->packet->route.content.len ? event_payload(ev) : NULL;
+	bool found;
 
-	if (root)
-		xml_child_text(root, NS_CLIENT, "show", show);
+	if (!event_child_text(ev, "show", show, &found))
+		buf_clear(show);
 	stored_write(xml, ev, (struct span){ 0 });
 	memset(row, 0, T_STATUS_COLUMNS * sizeof(*row));
 	row[STATUS_STATUS] = value_text(SPAN("online"));

@@ -63,6 +63,23 @@ struct xml *event_payload(struct event *ev)
 	return ev->doc ? xml_root(ev->doc) : NULL;
 }
 
+bool event_child_text(struct event *ev, const char *local, struct buf *out, bool *found)
+{
+	const struct packet *p = ev->packet;
+	struct span tag = packet_slice(p, p->route.tag), text;
+	enum glance seen = memchr(tag.p, ':', tag.n) ? GLANCE_UNSURE : xml_glance(packet_slice(p, p->route.content), local, &text);
+	struct xml *root;
+
+	*found = seen == GLANCE_FOUND;
+	if (seen == GLANCE_FOUND)
+		buf_put(out, text);
+	if (seen != GLANCE_UNSURE)
+		return !out->failed;
+	root = event_payload(ev);
+	*found = root && xml_child_text(root, NS_CLIENT, local, out);
+	return root && !out->failed;
+}
+
 struct xml *event_request(struct event *ev)
 {
 	struct xml *root = event_payload(ev);
@@ -148,13 +165,14 @@ static void put_declarations(struct buf *b, const struct packet *p)
 	}
 }
 
-static void answer(struct event *ev, const char *type, struct span attrs, struct span content)
+/* st: what is said; the rest is found here. */
+static void answer(struct event *ev, struct stanza st)
 {
 	struct packet *p = ev->packet;
 	char tag[64];
-	struct stanza st = { .tag = tag_of(p, tag, sizeof(tag)), .type = type, .id = packet_slice(p, p->route.id), .attrs = attrs,
-		.content = content };
 
+	st.tag = tag_of(p, tag, sizeof(tag));
+	st.id = packet_slice(p, p->route.id);
 	if (ev->no_reply)
 		return;
 	ev->no_reply = true;
@@ -173,7 +191,12 @@ static void answer(struct event *ev, const char *type, struct span attrs, struct
 
 void reply_result(struct event *ev, struct span content)
 {
-	answer(ev, "result", (struct span){ 0 }, content);
+	answer(ev, (struct stanza){ .type = "result", .content = content });
+}
+
+void reply_sure(struct event *ev, struct span content)
+{
+	answer(ev, (struct stanza){ .type = "result", .content = content, .sure = true });
 }
 
 void reply_error(struct event *ev)
@@ -196,7 +219,7 @@ void reply_error(struct event *ev)
 	}
 	buf_put(b, packet_slice(p, p->route.content));
 	if (!b->failed)
-		answer(ev, "error", span_of(b->p, attrs), span_of(b->p + attrs, b->n - attrs));
+		answer(ev, (struct stanza){ .type = "error", .attrs = span_of(b->p, attrs), .content = span_of(b->p + attrs, b->n - attrs) });
 }
 
 bool packet_refusable(const struct packet *p)

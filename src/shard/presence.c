@@ -188,19 +188,16 @@ void presence_broadcast(struct session *s, struct packet *p)
 bool presence_priority(struct event *ev, int8_t *priority)
 {
 	struct buf *text = &ev->shard->wire;
-	struct xml *root;
 	char number[20], *end;
+	bool found;
 	long v;
 
 	*priority = 0;
-	if (!ev->packet->route.content.len)
-		return true;
-	root = event_payload(ev);
 	buf_clear(text);
-	if (!root)
+	if (!event_child_text(ev, "priority", text, &found))
 		return false;
-	if (!xml_child_text(root, NS_CLIENT, "priority", text) || text->n >= sizeof(number))
-		return !text->failed;
+	if (!found || text->n >= sizeof(number))
+		return true;
 	memcpy(number, text->p, text->n);
 	number[text->n] = '\0';
 	v = strtol(number, &end, 10);

@@ -46,17 +46,12 @@ bool buf_grow(struct buf *b, size_t more)
 	return true;
 }
 
-void buf_put(struct buf *b, struct span raw)
+void buf_put_more(struct buf *b, struct span raw)
 {
 	if (raw.n == 0 || !buf_grow(b, raw.n))
 		return;
 	memcpy(b->p + b->n, raw.p, raw.n);
 	b->n += raw.n;
-}
-
-void buf_str(struct buf *b, const char *raw)
-{
-	buf_put(b, span_str(raw));
 }
 
 static const char *escape_of(char c, bool attribute)
@@ -96,6 +91,10 @@ static void put_escaped(struct buf *b, struct span text, bool attribute)
 {
 	const char *p = text.p, *end = text.p + text.n;
 
+	if (likely(text_plain(text))) {
+		buf_put(b, text);
+		return;
+	}
 	while (p < end) {
 		const char *run = scan_plain(p, end);
 		buf_put(b, span_of(p, (size_t)(run - p)));
@@ -126,8 +125,11 @@ void buf_text(struct buf *b, struct span text)
 
 void buf_attr(struct buf *b, const char *name, struct span text)
 {
+	struct span n = span_str(name);
+
+	buf_grow(b, (size_t)n.n + text.n + 4); /* for all of it at once, most times */
 	buf_put(b, SPAN(" "));
-	buf_str(b, name);
+	buf_put(b, n);
 	buf_put(b, SPAN("='"));
 	put_escaped(b, text, true);
 	buf_put(b, SPAN("'"));

@@ -153,3 +153,50 @@ Test(xml, a_tree_is_the_infoset)
 		buf_free(&doc), buf_free(&out), buf_free(&want), buf_free(&got);
 	}
 }
+
+/* What a glance says is what the tree says; where it does not know, it says so. */
+static void glance_is(const char *content, enum glance want)
+{
+	struct buf whole, text;
+	struct span seen = { 0 };
+	struct xml_doc *doc;
+
+	buf_init(&whole);
+	buf_init(&text);
+	buf_fmt(&whole, "<presence xmlns='jabber:client' xmlns:c='jabber:client' xmlns:o='other'>%s</presence>", content);
+	doc = xml_parse(buf_span(&whole), NULL);
+	cr_assert_not_null(doc, "%s", content);
+	bool found = xml_child_text(xml_root(doc), "jabber:client", "show", &text);
+	enum glance got = xml_glance(span_str(content), "show", &seen);
+
+	cr_expect_eq(got, want, "%s: %d", content, (int)got);
+	if (got != GLANCE_UNSURE)
+		cr_expect_eq(got == GLANCE_FOUND, found, "%s", content);
+	if (got == GLANCE_FOUND)
+		cr_expect(span_eq(seen, buf_span(&text)), "%s: '%.*s'", content, SPAN_ARG(seen));
+	xml_free(&doc);
+	buf_free(&whole);
+	buf_free(&text);
+}
+
+Test(xml, glance)
+{
+	static const struct { const char *content; enum glance says; } cases[] = {
+		{ "", GLANCE_ABSENT }, { "text", GLANCE_ABSENT }, { "<status>gone</status>", GLANCE_ABSENT },
+		{ "<show>away</show>", GLANCE_FOUND }, { "<show/>", GLANCE_FOUND }, { "<show></show>", GLANCE_FOUND },
+		{ " <status>show</status>\n<show>xa</show><show>dnd</show>", GLANCE_FOUND },
+		{ "<status>&lt;show></status>", GLANCE_ABSENT }, { "<a show='x'/>", GLANCE_ABSENT }, { "<shows>xa</shows>", GLANCE_ABSENT },
+		{ "<a b='/>'><show>xa</show></a>", GLANCE_ABSENT }, { "<a b='>'/><show>xa</show>", GLANCE_FOUND },
+		{ "<a b=\"'\"/><show>xa</show><c d='\"'/>", GLANCE_FOUND }, { "<a><b/></a><show>xa</show>", GLANCE_FOUND },
+		{ "<a xmlns='other'><show>xa</show></a>", GLANCE_ABSENT }, { "<a><show>xa</show></a><show>dnd</show>", GLANCE_FOUND },
+		{ "<a></a ><show>xa</show>", GLANCE_FOUND }, { "<a\n/><show>xa</show >", GLANCE_FOUND },
+		{ "<show xmlns='other'>xa</show>", GLANCE_UNSURE }, { "<show xmlns='jabber:client'>xa</show>", GLANCE_UNSURE },
+		{ "<show >xa</show>", GLANCE_UNSURE }, { "<c:show>xa</c:show>", GLANCE_UNSURE }, { "<o:show>xa</o:show>", GLANCE_UNSURE },
+		{ "<show>x<b/>a</show>", GLANCE_UNSURE }, { "<show>x&amp;a</show>", GLANCE_UNSURE }, { "<show>\xc3\xa9</show>", GLANCE_UNSURE },
+		{ "<show>\nxa</show>", GLANCE_UNSURE }, { "<show><![CDATA[xa]]></show>", GLANCE_UNSURE },
+		{ "<![CDATA[<show>]]><show>xa</show>", GLANCE_UNSURE }, { "<a><![CDATA[</a>]]></a><show>xa</show>", GLANCE_UNSURE },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		glance_is(cases[i].content, cases[i].says);
+}
