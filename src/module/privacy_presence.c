@@ -185,7 +185,7 @@ static void contact_hides(struct event *ev, struct session *s, struct turn t)
 	const struct roster_item *old = t.contact->old, *next = t.contact->next;
 	struct jid jid;
 
-	if (session_available(s) && jid_split(&jid, item_jid(old))) {
+	if (session_available(s) && item_address(old, &jid)) {
 		if (old->from && next && next->from && turns_off(ev->user, t, &jid, MASK_PRESENCE_OUT))
 			send_unavailable(ev, s, &jid);
 		if (old->to && turns_off(ev->user, t, &jid, MASK_PRESENCE_IN))
@@ -200,7 +200,7 @@ static void contact_shows(struct event *ev, struct session *s, struct turn t)
 	const struct roster_item *old = t.contact->old, *next = t.contact->next;
 	struct jid jid;
 
-	if (!next || !session_available(s) || !jid_split(&jid, item_jid(next)))
+	if (!next || !session_available(s) || !item_address(next, &jid))
 		return;
 	if (old->from && next->from && turns_on(ev->user, t, &jid, MASK_PRESENCE_OUT))
 		show_current(ev, s, &jid);

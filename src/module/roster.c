@@ -373,7 +373,7 @@ static enum verdict on_removal_committed(struct event *ev, struct store_req *ans
 
 	if (store_status(answer) != STORE_OK)
 		return event_store_error(ev, answer, "a roster item could not be removed");
-	if (jid_split(&jid, item_jid(item))) {
+	if (item_address(item, &jid)) {
 		jid = jid_to_bare(&jid);
 		part(ev, item, &jid);
 	}
