@@ -12,6 +12,7 @@
 
 #define STAT_PAYLOADS (PL_OTHER + 1)
 #define STAT_LATENCIES 10 /* buckets of the latency histogram, the last without an end */
+#define STAT_BURSTS 12    /* of the histogram of bursts: up to 1, 2, 4, ... packets, the last without an end */
 
 /* A first name and the number of its kind stand for the whole run. */
 enum count {
@@ -31,6 +32,9 @@ enum count {
 	STAT_STORE_LATENCY_US = STAT_STORE_LATENCY + STAT_LATENCIES,
 	STAT_STORE_COMMITS, STAT_STORE_COMMITTED,
 	STAT_LINKS_UP, STAT_LINKS_DOWN,
+	STAT_BURST, /* of shards, by bucket */
+	STAT_BURST_PACKETS = STAT_BURST + STAT_BURSTS,
+	STAT_SHARD_SLEEPS, STAT_ACCEPTOR_TURNS, STAT_ACCEPTOR_SLEEPS, STAT_WAKES, STAT_LINK_READS, STAT_LINK_WRITES,
 	STAT_FRAMES_REFUSED,
 	STAT_LIMIT_FRAME_BYTES, STAT_LIMIT_STRUCTURE, STAT_LIMIT_LINK_QUEUE, STAT_LIMIT_SHARD_QUEUE, STAT_LIMIT_USER_QUEUE,
 	STAT_LIMIT_PRIVACY, STAT_LIMIT_ROSTER, STAT_LIMIT_OFFLINE, STAT_LIMIT_QUERIES, STAT_LIMIT_WAITING, STAT_LIMIT_BETWEEN_SHARDS,
@@ -60,6 +64,7 @@ static inline void stat_add(unsigned stat, uint64_t n)
 
 static inline void stat_inc(unsigned stat) { stat_add(stat, 1); }
 void stat_latency(uint64_t us); /* of a store request */
+void stat_burst(uint32_t packets); /* that a shard found waiting, and worked off in one turn */
 
 uint64_t stat_sum(unsigned stat);
 /* What is there now of what comes and goes. Never below 0, though the two are read one after the other. */

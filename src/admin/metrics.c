@@ -75,6 +75,12 @@ static void write_counters(struct buf *out)
 		{ "shardsm_limit_hits_total", NULL, "limit=\"directed-presences\"", STAT_LIMIT_DIRECTED },
 		{ "shardsm_limit_hits_total", NULL, "limit=\"private\"", STAT_LIMIT_PRIVATE },
 		{ "shardsm_limit_hits_total", NULL, "limit=\"vcard-bytes\"", STAT_LIMIT_VCARD },
+		{ "shardsm_sleeps_total", "How often a thread had nothing to do.", "thread=\"worker\"", STAT_SHARD_SLEEPS },
+		{ "shardsm_sleeps_total", NULL, "thread=\"acceptor\"", STAT_ACCEPTOR_SLEEPS },
+		{ "shardsm_wakes_total", "How often a thread that slept was woken for a message.", NULL, STAT_WAKES },
+		{ "shardsm_acceptor_turns_total", "Turns of acceptors.", NULL, STAT_ACCEPTOR_TURNS },
+		{ "shardsm_link_reads_total", "System calls that read a link.", NULL, STAT_LINK_READS },
+		{ "shardsm_link_writes_total", "System calls that wrote to a link.", NULL, STAT_LINK_WRITES },
 		{ "shardsm_config_reloads_total", "How often the configuration was read again.", "result=\"ok\"", STAT_RELOADS },
 		{ "shardsm_config_reloads_total", NULL, "result=\"failed\"", STAT_RELOADS_FAILED },
 	};
@@ -129,6 +135,22 @@ static void write_store(struct buf *out)
 	buf_fmt(out, "shardsm_store_latency_seconds_bucket{le=\"+Inf\"} %llu\nshardsm_store_latency_seconds_sum %llu.%06llu\n"
 		     "shardsm_store_latency_seconds_count %llu\n", (unsigned long long)n, (unsigned long long)(us / 1000000),
 		(unsigned long long)(us % 1000000), (unsigned long long)n);
+}
+
+/* How threads hand work to each other: a burst is what a worker finds waiting, and works off in one turn. */
+static void write_turns(struct buf *out)
+{
+	uint64_t n = 0;
+
+	metrics_family(out, "shardsm_worker_burst_packets", "histogram", "Packets that waited for a worker when it took them.");
+	for (unsigned i = 0; i < STAT_BURSTS; i++) {
+		n += stat_sum(STAT_BURST + i);
+		if (i + 1 < STAT_BURSTS)
+			buf_fmt(out, "shardsm_worker_burst_packets_bucket{le=\"%u\"} %llu\n", 1u << i, (unsigned long long)n);
+	}
+	buf_fmt(out, "shardsm_worker_burst_packets_bucket{le=\"+Inf\"} %llu\nshardsm_worker_burst_packets_sum %llu\n"
+		     "shardsm_worker_burst_packets_count %llu\n", (unsigned long long)n, (unsigned long long)stat_sum(STAT_BURST_PACKETS),
+		(unsigned long long)n);
 }
 
 static uint64_t in_flight(void)
@@ -201,6 +223,7 @@ void metrics_write(const struct admin *admin, struct buf *out)
 	write_gauges(admin, out);
 	write_traffic(out);
 	write_counters(out);
+	write_turns(out);
 	write_store(out);
 	write_links(admin, out);
 	process_write(admin, out);

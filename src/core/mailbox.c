@@ -15,6 +15,7 @@
 
 #include "core/tsan.h"
 #include "shardsm/mailbox.h"
+#include "shardsm/stats.h"
 
 bool mailbox_init(struct mailbox *mb, const char *name)
 {
@@ -37,6 +38,7 @@ static void wake(struct mailbox *mb)
 {
 	uint64_t one = 1;
 
+	stat_inc(STAT_WAKES);
 	/* An eventfd write can only fail when the counter is full, and then the owner has been woken. */
 	while (write(mb->fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;

@@ -61,3 +61,11 @@ void stat_latency(uint64_t us)
 	stat_inc(STAT_STORE_LATENCY + i);
 	stat_add(STAT_STORE_LATENCY_US, us);
 }
+
+void stat_burst(uint32_t packets)
+{
+	unsigned i = packets > 1 ? 32 - (unsigned)__builtin_clz(packets - 1) : 0;
+
+	stat_inc(STAT_BURST + (i < STAT_BURSTS ? i : STAT_BURSTS - 1));
+	stat_add(STAT_BURST_PACKETS, packets);
+}

@@ -296,7 +296,9 @@ void acceptor_turn(struct acceptor *a)
 	struct epoll_event events[EVENTS];
 	int ms = sleep_ms(a), n;
 
+	stat_inc(STAT_ACCEPTOR_TURNS);
 	if (mailbox_may_sleep(&a->mb)) {
+		stat_inc(STAT_ACCEPTOR_SLEEPS);
 		rcu_sleep();
 		n = epoll_wait(a->ep, events, EVENTS, ms);
 		rcu_wake();

@@ -33,6 +33,7 @@ static ssize_t link_write(struct outbox *ob, const struct iovec *iov, int n)
 	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n };
 	ssize_t done;
 
+	stat_inc(STAT_LINK_WRITES);
 	if (unlikely(link->tls))
 		return tls_write(link->tls, iov, n);
 	do {
@@ -48,6 +49,7 @@ static ssize_t link_recv(struct link *link, char *to, size_t n)
 {
 	ssize_t got;
 
+	stat_inc(STAT_LINK_READS);
 	if (unlikely(link->tls))
 		return tls_recv(link->tls, to, n);
 	do {

@@ -235,15 +235,18 @@ void shard_post_out(struct shard *shard)
 bool shard_turn(struct shard *shard)
 {
 	struct letter *last, *l = mailbox_take(&shard->box, &last);
+	uint32_t packets = 0;
 
 	if (!l)
 		return false;
 	while (l) {
 		struct letter *next = mailbox_next(l, last);
 
+		packets += l->kind == LETTER_BATCH ? ((struct batch *)l)->count : 0;
 		on_letter(shard, l);
 		l = next;
 	}
+	stat_burst(packets);
 	shard_post_out(shard);
 	sessions_free_gone(shard);
 	users_free_gone(shard);
@@ -264,6 +267,7 @@ static void *shard_main(void *arg)
 		heart_beat();
 		if (shard_turn(shard))
 			continue;
+		stat_inc(STAT_SHARD_SLEEPS);
 		rcu_sleep();
 		mailbox_wait(&shard->box, HEART_MS);
 		rcu_wake();

@@ -59,6 +59,21 @@ Test(stats, latencies_fall_into_their_buckets)
 	cr_expect_eq(stat_sum(STAT_STORE_LATENCY + STAT_LATENCIES - 1), 2);
 }
 
+Test(stats, bursts_fall_into_their_buckets)
+{
+	static const uint32_t sizes[] = { 0, 1, 2, 3, 4, 5, 1024, 1025, UINT32_MAX };
+	static const uint64_t found[STAT_BURSTS] = { 2, 1, 2, 1, 0, 0, 0, 0, 0, 0, 1, 2 };
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		stat_burst(sizes[i]);
+		sum += sizes[i];
+	}
+	for (unsigned i = 0; i < STAT_BURSTS; i++)
+		cr_expect_eq(stat_sum(STAT_BURST + i), found[i], "bucket %u", i);
+	cr_expect_eq(stat_sum(STAT_BURST_PACKETS), sum);
+}
+
 struct options { int *value; };
 static struct options one, two;
 static int dropped, next;

@@ -294,6 +294,14 @@ def counts(site):
     assert buckets == sorted(buckets), buckets
     assert more['shardsm_store_commits_total'] > 0
     assert more['shardsm_store_committed_requests_total'] == more['shardsm_store_requests_total{kind="write",result="ok"}'], more
+    # A stanza for another user's shard is taken twice, or more often where there is an answer; all that came in was taken.
+    came = sum(v for k, v in more.items() if k.startswith('shardsm_stanzas_total{direction="in"'))
+    bursts = [v for k, v in more.items() if k.startswith('shardsm_worker_burst_packets_bucket')]
+    assert bursts == sorted(bursts) and bursts[-1] == more['shardsm_worker_burst_packets_count'] <= 8 * came, bursts
+    assert came + 10 <= more['shardsm_worker_burst_packets_sum'] <= 4 * came, (came, more)
+    assert came / 8 <= more['shardsm_link_reads_total'] <= 4 * came and more['shardsm_link_writes_total'] >= 10, more
+    assert 0 < more['shardsm_wakes_total'] and 0 < more['shardsm_sleeps_total{thread="worker"}'] <= bursts[-1] + 4, more
+    assert 0 < more['shardsm_sleeps_total{thread="acceptor"}'] <= more['shardsm_acceptor_turns_total'], more
     assert after['process_resident_memory_bytes'] > 1 << 20 and after['process_cpu_seconds_total'] > 0
     for shard in range(4):
         assert after['shardsm_shard_queue_bytes{shard="%d"}' % shard] == 0
