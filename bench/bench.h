@@ -18,6 +18,7 @@ struct options {
 	const char *port_file;
 	const char *user, *pass, *domain;
 	unsigned links; /* streams to dial */
+	const char *name; /* of the c2s on each, with a number behind it */
 	uint32_t sessions;
 	uint32_t contacts; /* of each session, online ones */
 	uint64_t ops;

@@ -23,6 +23,7 @@ static const char usage_text[] =
 	"  --user, --pass    of the component link (jabberd, secret)\n"
 	"  --domain NAME     a domain that the sm serves (localhost)\n"
 	"  --links N         with --c2s: how many c2s to be (1)\n"
+	"  --name TEXT       what they are called, with a number behind it (c2s)\n"
 	"  --pid PID         the sm: its processor time and memory are reported\n"
 	"  --pid-file FILE   the same, read once the links stand\n"
 	"  --scenario NAME   chat (the default), login, iq, presence, roster, offline, idle, mix\n"
@@ -57,6 +58,7 @@ enum {
 	OPT_PASS,
 	OPT_DOMAIN,
 	OPT_LINKS,
+	OPT_NAME,
 	OPT_PID,
 	OPT_PID_FILE,
 	OPT_SCENARIO,
@@ -86,6 +88,7 @@ static const struct option long_options[] = {{"c2s", required_argument, NULL, OP
 	{"router", required_argument, NULL, OPT_ROUTER}, {"port-file", required_argument, NULL, OPT_PORT_FILE},
 	{"user", required_argument, NULL, OPT_USER}, {"pass", required_argument, NULL, OPT_PASS},
 	{"domain", required_argument, NULL, OPT_DOMAIN}, {"links", required_argument, NULL, OPT_LINKS},
+	{"name", required_argument, NULL, OPT_NAME},
 	{"pid", required_argument, NULL, OPT_PID}, {"pid-file", required_argument, NULL, OPT_PID_FILE},
 	{"scenario", required_argument, NULL, OPT_SCENARIO}, {"sessions", required_argument, NULL, OPT_SESSIONS},
 	{"messages", required_argument, NULL, OPT_OPS}, {"ops", required_argument, NULL, OPT_OPS},
@@ -136,6 +139,9 @@ static enum address parse_to(const char *text)
 static bool parse_number(struct options *o, int c, const char *name)
 {
 	switch (c) {
+	case OPT_NAME:
+		o->name = optarg;
+		return true;
 	case OPT_LINKS:
 		o->links = (unsigned)number(name, optarg, 1, PEER_LINKS);
 		return true;
@@ -272,6 +278,7 @@ void options_parse(struct options *o, int argc, char **argv)
 		.pass = "secret",
 		.domain = "localhost",
 		.links = 1,
+		.name = "c2s",
 		.sessions = 200,
 		.ops = 100000,
 		.window = 2000,

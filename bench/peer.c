@@ -18,7 +18,7 @@ void peers_open(struct peers *p, const struct options *opt)
 	p->n = p->router ? 1 : opt->relay ? 2 : opt->links;
 	p->links = bench_calloc(p->n, sizeof *p->links);
 	for (unsigned i = 0; i < p->n; i++)
-		snprintf(p->links[i].name, PEER_NAME, "c2s%u", i + 1);
+		snprintf(p->links[i].name, PEER_NAME, "%.40s%u", opt->name, i + 1);
 	if (p->router)
 		peer_serve(p);
 	else

@@ -40,6 +40,10 @@ def make_database(path, bench, args):
     opened = gzip.open if SCHEMA.endswith('.gz') else open
     with opened(SCHEMA, 'rt', encoding='utf-8') as f:
         schema = f.read()
+    fill_database(path, bench, args, schema)
+
+
+def fill_database(path, bench, args, schema=''):
     users = subprocess.run([bench, '--sql', *args], check=True, capture_output=True, text=True).stdout
     subprocess.run(['sqlite3', path], input=schema + users, check=True, text=True, stdout=subprocess.DEVNULL)
 
