@@ -231,11 +231,16 @@ static void look_at_time(struct acceptor *a)
 {
 	struct link *next;
 
+	a->look = 0;
 	for (struct link *link = a->links; link; link = next) {
 		next = link->next;
+		if (link->stage == IN_PENALTY && a->now < link->deadline && (a->look == 0 || link->deadline < a->look))
+			a->look = link->deadline;
 		if (link->deadline == 0 || a->now < link->deadline)
 			continue;
-		if (link->stage == LINK_CLOSING)
+		if (link->stage == IN_PENALTY)
+			stream_refused(link);
+		else if (link->stage == LINK_CLOSING)
 			link_lost(link, NULL);
 		else if (link->router)
 			link_lost(link, "it did not answer");
@@ -278,6 +283,8 @@ static int sleep_ms(const struct acceptor *a)
 
 	if (a->paused || a->wrecks)
 		return RETRY_MS;
+	if (a->look && a->look < until)
+		until = a->look;
 	if (a->dial.at && a->dial.at < until)
 		until = a->dial.at;
 	for (uint32_t i = 0; a->index == 0 && i < a->io->cfg.nlistens; i++) {

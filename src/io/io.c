@@ -58,6 +58,7 @@ static void io_free(struct io **iop)
 		acceptor_close(&io->acceptors[i]);
 	digests_free(&io->digests);
 	pthread_mutex_destroy(&io->binding);
+	pthread_mutex_destroy(&io->penalties.lock);
 	sem_destroy(&io->quiet);
 	free(io->acceptors);
 	free(io->listeners);
@@ -99,6 +100,7 @@ struct io *io_open(const struct io_config *config)
 		return NULL;
 	io->cfg = *config;
 	pthread_mutex_init(&io->binding, NULL);
+	pthread_mutex_init(&io->penalties.lock, NULL);
 	sem_init(&io->quiet, 0, 0);
 	if (!open_parts(io))
 		io_free(&io);

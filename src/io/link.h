@@ -29,7 +29,7 @@ struct watch {
 
 enum link_stage {
 	/* a component dialled us */
-	IN_HEADER, IN_TLS, IN_AUTH, IN_RESPONSE, IN_RESTART, IN_HANDSHAKE,
+	IN_HEADER, IN_TLS, IN_AUTH, IN_RESPONSE, IN_RESTART, IN_HANDSHAKE, IN_PENALTY,
 	/* we dialled a router */
 	OUT_CONNECT, OUT_HEADER, OUT_FEATURES, OUT_PROCEED, OUT_TLS, OUT_CHALLENGE, OUT_RESTART, OUT_RESTART_FEATURES,
 	LINK_ONLINE,
@@ -135,6 +135,7 @@ struct acceptor {
 	struct link *links, *dead; /* dead: closed in this turn, linked by next */
 	struct link *wrecks;       /* gone, with stanzas that were not written */
 	uint32_t paused;           /* links that wait for a shard */
+	uint64_t look;             /* at the time, ms: a link's penalty ends; 0: none has one */
 	uint32_t handshakes;       /* TLS, taken a step further in this turn */
 	uint64_t now;              /* ms, of this turn */
 	enum phase phase;
@@ -143,6 +144,16 @@ struct acceptor {
 	struct letter quiesce, finish;
 	char *scratch;             /* for frames that mini-XML reads */
 	size_t scratch_cap;
+};
+
+/* Logins that failed. */
+#define PENALTY_PLACES 1024
+struct penalties {
+	pthread_mutex_t lock;
+	struct penalty {
+		uint64_t key, last; /* of the address; 0: free; ms */
+		uint32_t failures;
+	} places[PENALTY_PLACES];
 };
 
 struct io {
@@ -155,6 +166,7 @@ struct io {
 	pthread_mutex_t binding;   /* who is bound and who is told of it change together */
 	_Atomic uint32_t strangers; /* links that have not logged in */
 	_Atomic uint32_t next_acceptor;
+	struct penalties penalties;
 	sem_t quiet;               /* each acceptor, once */
 	bool quiesced;
 	const struct deadline *deadline; /* of the end; set before the letter that says it */
@@ -212,7 +224,13 @@ struct peer_gone **peer_letters_new(const struct io *io, struct span name) MUST_
 void peer_letters_free(const struct io *io, struct peer_gone ***letters);
 void peer_letters_aim(const struct io *io, struct peer_gone **letters, enum letter_kind kind, struct link *link);
 
+/* penalty.c: any acceptor */
+struct sockaddr;
+uint32_t penalty_add(struct penalties *p, const struct sockaddr *peer, uint64_t now); /* one more failure: ms to wait with the answer */
+bool penalty_turns_away(struct penalties *p, const struct sockaddr *peer, uint64_t now); /* who comes again at once, after many of them */
+
 /* stream.c: everything before a link is online */
+void stream_refused(struct link *link);             /* its penalty is over: the answer */
 void stream_header(struct link *link, const char *bytes, size_t n);
 void stream_frame(struct link *link, const char *frame, const struct route *route);
 void stream_open(struct link *link);                /* we dialled: our header */

@@ -77,7 +77,9 @@ void listener_ready(struct acceptor *a, struct watch *w, uint32_t events)
 
 	(void)events;
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		int fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), one = 1;
+		struct sockaddr_storage peer = { 0 };
+		socklen_t len = sizeof peer;
+		int fd = accept4(w->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC), one = 1;
 
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
@@ -93,6 +95,12 @@ void listener_ready(struct acceptor *a, struct watch *w, uint32_t events)
 		if (atomic_load_explicit(&a->io->strangers, memory_order_relaxed) >= STRANGERS_MAX) {
 			log_limited(LOG_LEVEL_WARNING, "[%s, port=%u] turned a connection away (%d others have not logged in)", l->config->ip,
 				(unsigned)l->port, STRANGERS_MAX);
+			close(fd);
+			continue;
+		}
+		if (penalty_turns_away(&a->io->penalties, (struct sockaddr *)&peer, a->now)) {
+			log_limited(LOG_LEVEL_WARNING, "[%s, port=%u] turned a connection away (too many logins from its address failed)", l->config->ip,
+				(unsigned)l->port);
 			close(fd);
 			continue;
 		}

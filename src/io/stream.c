@@ -4,6 +4,7 @@
  * Source: RFC 6120 sections 4 and 6, with the exchange of jabberd2's components; XEP-0114.
  */
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "io/link.h"
 #include "shardsm/hash.h"
@@ -192,6 +193,29 @@ static void sasl_failure(struct link *link, const char *condition, const char *w
 	link_end(link, NULL, why);
 }
 
+/* A login that was wrong: the answer comes later with each from its address. What else it sent is not looked at. */
+static void penalize(struct link *link, const char *why)
+{
+	struct acceptor *a = link->home;
+	struct sockaddr_storage peer = { 0 };
+	socklen_t len = sizeof peer;
+
+	log_limited(LOG_LEVEL_NOTICE, "%s: login failed (%s)", link->ob.name, why);
+	getpeername(link->watch.fd, (struct sockaddr *)&peer, &len);
+	link->stage = IN_PENALTY;
+	link->in_off = link->in_len = 0;
+	link->deadline = a->now + penalty_add(&a->io->penalties, (struct sockaddr *)&peer, a->now);
+	link_stop_reading(link);
+}
+
+void stream_refused(struct link *link)
+{
+	if (link->ob.accept)
+		link_end(link, "not-authorized", "wrong secret: its configuration and <listen><secret> must agree");
+	else
+		sasl_failure(link, "not-authorized", "wrong user or password");
+}
+
 static void send_sasl(struct link *link, const char *element, struct buf *text)
 {
 	struct buf b;
@@ -251,8 +275,10 @@ static void in_response(struct link *link, struct xml *e)
 	}
 	/* The library offers rspauth as one more challenge, to be answered by an empty response; jabberd2's way is to let it ride on
 	 * success. What it says has been checked by then. */
-	if (result == DIGEST_REFUSED || out.n == 0) {
-		sasl_failure(link, xml_is(e, NS_SASL, "abort") ? "aborted" : "not-authorized", why);
+	if (xml_is(e, NS_SASL, "abort")) {
+		sasl_failure(link, "aborted", why);
+	} else if (result == DIGEST_REFUSED || out.n == 0) {
+		penalize(link, why);
 	} else {
 		log_notice("%s authenticated as %s", link->ob.name, link->listen->user);
 		send_sasl(link, "success", &out);
@@ -277,7 +303,7 @@ static void in_handshake(struct link *link, struct xml *e)
 	if (!text.failed && component_handshake_good(link, buf_span(&text)))
 		component_online(link);
 	else
-		link_end(link, "not-authorized", "wrong secret: its configuration and <listen><secret> must agree");
+		penalize(link, "wrong secret");
 	buf_free(&text);
 }
 

@@ -70,6 +70,7 @@ enum tls_progress tls_handshake(struct tls *tls, char why[static TLS_WHY_MAX])
 {
 	int rc, error, err;
 
+	ERR_clear_error(); /* before each: what another link left there would be taken for this one's */
 	errno = 0;
 	rc = SSL_do_handshake(tls->ssl);
 	err = errno;
@@ -123,6 +124,7 @@ ssize_t tls_recv(struct tls *tls, char *to, size_t n)
 {
 	int rc;
 
+	ERR_clear_error();
 	errno = 0;
 	tls->read_blocked = false;
 	rc = SSL_read(tls->ssl, to, n > RECORD ? RECORD : (int)n);
@@ -183,6 +185,7 @@ ssize_t tls_write(struct tls *tls, const struct iovec *iov, int n)
 		size_t want = next_record(&c, room, &bytes);
 		int rc;
 
+		ERR_clear_error();
 		errno = 0;
 		rc = SSL_write(tls->ssl, bytes, (int)want);
 		if (rc <= 0) {

@@ -142,6 +142,31 @@ def test_wrong_password():
     h.stop()
 
 
+def test_failed_logins_wait_for_their_answer():
+    """Each longer than the one before; whoever logs in meanwhile does not, nor does garbage behind it bring the answer forward."""
+    h = Host(listen=0, secret='hush')
+    for _ in range(4):
+        eq(Peer.dial(h.port).login(password='wrong'), 'urn:ietf:params:xml:ns:xmpp-sasl not-authorized')
+    wrong = [Peer.dial(h.port) for _ in range(2)]
+    for p in wrong:
+        p.send("<stream:stream xmlns:stream='%s' xmlns='jabber:component:accept' to='ext.test'>" % NS_STREAMS)
+        p.wait_header()
+        p.send('<handshake>%s</handshake><<<' % ('0' * 40))
+        h.expect('login failed (wrong secret)')
+    good = h.component('c2s')
+    eq(good.unbind('nope'), '404')
+    for p in wrong:
+        try:
+            p.next(timeout=0)
+            raise AssertionError('it was answered before one who logged in behind it')
+        except TimeoutError:
+            pass
+    for p in wrong:
+        eq(p.next().child().name, 'urn:ietf:params:xml:ns:xmpp-streams not-authorized')
+        p.wait_closed()
+    h.stop()
+
+
 def test_strangers_are_bounded():
     h = Host(listen=0)
     p = Peer.dial(h.port)

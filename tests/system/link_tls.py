@@ -337,7 +337,7 @@ def bad_handshakes(world, certs):
     peer = sm.works(client_context())
     raw = socket.socket(fileno=os.dup(peer.sock.fileno()))
     raw.sendall(b'\x17\x03\x03\x00\x20' + os.urandom(32))
-    sm.process.wait_line(r'disconnect \(')
+    sm.process.wait_line(r'disconnect \(Protocol error')
     raw.close()
     sm.works(client_context(), 'after.test')
 
