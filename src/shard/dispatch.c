@@ -341,6 +341,8 @@ static struct user *addressee(struct event *ev, struct user *u)
 	bool light = p->route.payload == PL_MESSAGE || ev->type == ST_NONE || ev->type == ST_UNAVAILABLE;
 	unsigned parts = PART_ACCOUNT | PART_PRIVACY | (light ? 0 : PART_ROSTER);
 
+	if (u && unlikely(ev->shard->gone_peers))
+		sessions_reap(u);
 	if (!u || !user_has(u, parts))
 		u = user_for(ev->shard, &p->to, parts, p);
 	if (u && (u->needs & ~u->parts))
@@ -485,6 +487,8 @@ static void from_client(struct shard *shard, struct packet *p)
 		log_limited(LOG_LEVEL_WARNING, "%s: a stanza for a session that is another component's was dropped", p->link->name);
 		return;
 	}
+	if (unlikely(shard->gone_peers))
+		sessions_reap(u);
 	if (u->parked || (user_has_waiting(u) && !u->draining)) {
 		user_wait(u, p);
 		return;
@@ -631,6 +635,8 @@ void dispatch_resume(struct shard *shard, struct store_req *answer)
 	if (park) {
 		struct user *u = park->user;
 
+		if (u && unlikely(shard->gone_peers))
+			sessions_reap(u);
 		if (park->is_load)
 			user_loaded(shard, park, answer);
 		else

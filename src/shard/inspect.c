@@ -135,8 +135,6 @@ static void kick(struct shard *shard, struct user *u, struct server_answer *a)
 		control_ended(shard, s, "ended");
 		session_end(shard, s);
 	}
-	if (a->count)
-		user_settle(u);
 }
 
 void inspect(struct shard *shard, struct letter *question)
@@ -144,11 +142,15 @@ void inspect(struct shard *shard, struct letter *question)
 	struct server_answer *a = (struct server_answer *)question;
 	struct user *u = a->jid.s ? user_find(shard, jid_bare(&a->jid), hash_bytes(jid_bare(&a->jid))) : NULL;
 
+	if (u && shard->gone_peers)
+		sessions_reap(u);
 	if (a->question == ASK_SESSIONS)
 		sessions(shard, u, a);
 	else if (a->question == ASK_USER)
 		user(u, a);
 	else
 		kick(shard, u, a);
+	if (u)
+		user_settle(u);
 	mailbox_post(a->to, &question);
 }

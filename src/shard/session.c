@@ -16,7 +16,7 @@ struct session *session_find(struct shard *shard, const struct sm_id *id)
 	while ((s = index_next(&shard->own_sessions, id->random[0], &at)))
 		if (sm_id_same(&s->id, id)) /* every bit is compared, whatever the first ones say */
 			break;
-	return s;
+	return s && unlikely(shard->gone_peers) && s->peer->gone ? NULL : s;
 }
 
 bool peer_is(const struct peer *peer, struct span name, const struct outbox *link)
@@ -29,7 +29,7 @@ static struct peer *peer_of(struct shard *shard, struct span name, struct outbox
 	struct peer *peer = shard->peers;
 	struct buf head;
 
-	while (peer && !peer_is(peer, name, link))
+	while (peer && (peer->gone || !peer_is(peer, name, link)))
 		peer = peer->next;
 	if (peer)
 		return peer;
@@ -49,19 +49,13 @@ static struct peer *peer_of(struct shard *shard, struct span name, struct outbox
 	return peer;
 }
 
-static void peer_drop_unused(struct shard *shard, const struct outbox *link)
+static void peer_free(struct peer **at)
 {
-	struct peer **at = &shard->peers, *peer;
+	struct peer *peer = *at;
 
-	while ((peer = *at) != NULL) {
-		if (peer->link != link || peer->sessions) {
-			at = &peer->next;
-			continue;
-		}
-		*at = peer->next;
-		outbox_unref(&peer->link);
-		free(peer);
-	}
+	*at = peer->next;
+	outbox_unref(&peer->link);
+	free(peer);
 }
 
 static void lifecycle(struct shard *shard, struct session *s, enum chain chain)
@@ -182,11 +176,41 @@ static void end_one(struct shard *shard, struct session *s, bool tell)
 
 void sessions_peer_gone(struct shard *shard, struct span name, struct outbox *link)
 {
-	for (struct peer *peer = shard->peers; peer; peer = peer->next)
-		if (peer->link == link && (!name.n || peer_is(peer, name, link)))
-			while (peer->sessions)
-				end_one(shard, peer->sessions, false);
-	peer_drop_unused(shard, link);
+	for (struct peer *peer = shard->peers; peer; peer = peer->next) {
+		if (peer->gone || peer->link != link || (name.n && !peer_is(peer, name, link)))
+			continue;
+		peer->gone = true;
+		shard->gone_peers++;
+	}
+}
+
+void sessions_end_gone(struct shard *shard, uint32_t n)
+{
+	struct peer **at = &shard->peers;
+
+	while (*at) {
+		struct peer *peer = *at;
+
+		for (; peer->gone && peer->sessions && n; n--)
+			end_one(shard, peer->sessions, false);
+		if (peer->gone && !peer->sessions) {
+			shard->gone_peers--;
+			peer_free(at);
+		} else {
+			at = &peer->next;
+		}
+	}
+}
+
+void sessions_reap(struct user *u)
+{
+	struct session *next;
+
+	for (struct session *s = u->sessions; s; s = next) {
+		next = s->next;
+		if (s->peer->gone)
+			session_end(u->owner, s);
+	}
 }
 
 bool sessions_end_some(struct shard *shard, uint32_t n)
@@ -204,19 +228,14 @@ bool sessions_end_some(struct shard *shard, uint32_t n)
 
 void peers_free(struct shard *shard)
 {
-	while (shard->peers) {
-		struct peer *peer = shard->peers;
-
-		shard->peers = peer->next;
-		outbox_unref(&peer->link);
-		free(peer);
-	}
+	while (shard->peers)
+		peer_free(&shard->peers);
 }
 
 void each_session(struct shard *shard, bool (*fn)(struct session *s, void *arg), void *arg)
 {
 	for (struct peer *peer = shard->peers; peer; peer = peer->next)
-		for (struct session *s = peer->sessions; s; s = s->peer_next)
+		for (struct session *s = peer->gone ? NULL : peer->sessions; s; s = s->peer_next)
 			if (!fn(s, arg))
 				return;
 }

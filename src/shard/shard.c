@@ -14,6 +14,7 @@
 #include "shardsm/stats.h"
 
 #define STOP_BURST 256u    /* sessions */
+#define GONE_BURST 64u     /* of a c2s that went away, in one turn: what others sent meanwhile waits no longer than for these */
 
 /* Once for each packet, however often it has to wait. */
 static void count_in(const struct packet *p)
@@ -237,7 +238,7 @@ bool shard_turn(struct shard *shard)
 	struct letter *last, *l = mailbox_take(&shard->box, &last);
 	uint32_t packets = 0;
 
-	if (!l)
+	if (!l && !shard->gone_peers)
 		return false;
 	while (l) {
 		struct letter *next = mailbox_next(l, last);
@@ -247,6 +248,9 @@ bool shard_turn(struct shard *shard)
 		l = next;
 	}
 	stat_burst(packets);
+	/* As many as could have been started meanwhile, or they would add up. */
+	if (unlikely(shard->gone_peers))
+		sessions_end_gone(shard, GONE_BURST + packets);
 	shard_post_out(shard);
 	sessions_free_gone(shard);
 	users_free_gone(shard);

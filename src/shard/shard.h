@@ -47,6 +47,7 @@ struct peer {
 	struct peer *next;
 	struct outbox *link;        /* counted */
 	struct session *sessions;
+	bool gone;                  /* its sessions count as ended, and end in the coming turns: see sessions_end_gone() */
 	uint32_t name_len;
 	uint32_t head_len;
 	char text[];                /* name, then the rendered beginning of every route to it, up to from=' */
@@ -94,6 +95,7 @@ struct shard {
 	struct out_tray *out;
 	struct route_scanner scanner; /* for stanzas of our own that go to another user */
 	struct peer *peers;
+	uint32_t gone_peers;          /* of them */
 	struct parked **parks;
 	uint32_t nparks, free_parks;  /* table size; first free slot + 1 (chained through park_next) */
 	uint32_t *park_next, *park_gen;
@@ -186,6 +188,8 @@ void session_end(struct shard *shard, struct session *s); /* unavailable, sess-e
 void session_drop(struct shard *shard, struct session *s); /* at the end: nobody is told */
 void sessions_free_gone(struct shard *shard); /* the turn is over */
 void sessions_peer_gone(struct shard *shard, struct span name, struct outbox *link);
+void sessions_end_gone(struct shard *shard, uint32_t n); /* n of those whose c2s is gone */
+void sessions_reap(struct user *u); /* this user's of those: before anything is done for it; the user is not settled */
 bool sessions_end_some(struct shard *shard, uint32_t n); /* each is told; true: there are more */
 void peers_free(struct shard *shard); /* at the end */
 bool peer_is(const struct peer *peer, struct span name, const struct outbox *link);

@@ -360,6 +360,8 @@ struct user *user_for(struct shard *shard, const struct jid *jid, unsigned parts
 	struct user *u = user_find(shard, bare, hash);
 
 	assert(hash == hash_bytes(bare));
+	if (u && unlikely(shard->gone_peers))
+		sessions_reap(u);
 	if (u && user_has(u, parts))
 		return u;
 	if (!u && !(u = user_new(shard, jid, hash))) {

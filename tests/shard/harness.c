@@ -228,6 +228,11 @@ void harness_lose(struct harness *h, struct fake_link *link)
 	}
 }
 
+struct mailbox *const *harness_mailboxes(const struct harness *h)
+{
+	return server_mailboxes(h->server);
+}
+
 const char *harness_expect(struct fake_link *link, size_t *at, const char *needle)
 {
 	struct timespec until;

@@ -24,6 +24,7 @@ void harness_send(struct fake_link *link, const char *fmt, ...) PRINTF_LIKE(2, 3
 /* Posts what was sent since the last call as one burst. */
 void harness_burst(struct harness *h);
 void harness_lose(struct harness *h, struct fake_link *link); /* the link is gone */
+struct mailbox *const *harness_mailboxes(const struct harness *h); /* the shards' */
 
 /* Waits until the link has been written something that holds needle (behind *at, which moves past it) and returns its place, or
  * ends the test program after a minute. */
