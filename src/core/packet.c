@@ -49,8 +49,7 @@ static void copy_packet(struct packet *out, const struct packet *p, size_t size)
 	out->size = (uint32_t)size;
 	out->many = 0;
 	out->frame = at;
-	if (likely(frame)) /* an empty one may be nowhere */
-		memcpy(at, p->frame, frame);
+	memcpy(at, p->frame, frame);
 	at = put_jid(at + frame, &out->from, &p->from);
 	at = put_jid(at, &out->to, &p->to);
 	if (unlikely(p->except.n)) {

@@ -132,7 +132,7 @@ static bool frame_again(struct link *link, const char *frame, struct packet *pac
 /* True: all of it was looked at. */
 static bool go_on(struct link *link, uint32_t *budget, bool all)
 {
-	struct packet packet;
+	struct packet packet = { 0 };
 	size_t used;
 
 	for (;;) {
