@@ -96,6 +96,10 @@ static inline uint64_t mailbox_load(const struct mailbox *mb)
 	return atomic_load_explicit(&((struct mailbox *)(uintptr_t)mb)->bytes, memory_order_relaxed);
 }
 
+/* What links that send much may have before a shard, each by itself or all together: a millisecond or so of its work, which is what others
+ * then wait. With less, an acceptor that looks again after a millisecond would leave a shard without work. */
+#define MAILBOX_SHARE (512u * 1024)
+
 /* Has any mailbox more than its limit? Costs nothing that is shared while none has: the way of a packet is looked at only then. */
 bool mailboxes_full(void);
 /* While nobody posts batches or frees them. */

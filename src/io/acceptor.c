@@ -23,7 +23,7 @@
 #define EVENTS 64
 #define TICK_MS 1000  /* deadlines are looked at this often */
 #define FINISH_TICK_MS 20
-#define RETRY_MS 2    /* links that wait for a shard */
+#define RETRY_MS 1    /* links that wait for a shard */
 
 static void mailbox_ready(struct acceptor *a, struct watch *w, uint32_t events)
 {
@@ -259,7 +259,8 @@ static void resume_links(struct acceptor *a)
 
 	for (struct link *link = a->links; a->paused && link; link = next) {
 		next = link->next;
-		if (link->held && mailbox_load(a->io->cfg.shards[link->held_shard]) <= a->io->cfg.tuning.shard_bytes / 2)
+		/* It goes on at half of what it is held at. */
+		if (link->held && !forward_full(link, 2 * mailbox_load(a->io->cfg.shards[link->held_shard])))
 			link_resume(link);
 	}
 }

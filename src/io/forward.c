@@ -7,23 +7,32 @@
 #include "shardsm/log.h"
 #include "shardsm/stats.h"
 
-static bool is_full(const struct acceptor *a, uint32_t shard)
+#define MUCH (64u * 1024) /* in BURST_MS */
+
+/* A link that floods is held early, so that those who do not wait behind a queue that is short. */
+bool forward_full(const struct link *link, uint64_t load)
 {
-	return mailbox_load(a->io->cfg.shards[shard]) > a->io->cfg.tuning.shard_bytes;
+	return load > MAILBOX_SHARE ? link->burst > MUCH || load > link->home->io->cfg.tuning.shard_bytes
+				    : unlikely(load > link->home->io->cfg.tuning.shard_bytes);
+}
+
+static bool is_full(const struct link *link, uint32_t shard)
+{
+	return forward_full(link, mailbox_load(link->home->io->cfg.shards[shard]));
 }
 
 /* The shard that has too much before it to be sent this: where it goes now, or where a client's stanza goes from there. SHARD_NONE: none. */
-static uint32_t full_shard(const struct acceptor *a, const struct packet *p, uint32_t shard, struct jid_room *room)
+static uint32_t full_shard(const struct link *link, const struct packet *p, uint32_t shard, struct jid_room *room)
 {
 	struct jid to;
 
-	if (is_full(a, shard))
+	if (is_full(link, shard))
 		return shard;
 	if (likely(!mailboxes_full()) || p->to.s || p->route.payload > PL_IQ || !p->route.stanza_to.len ||
 		!jid_prep(&to, packet_slice(p, p->route.stanza_to), room->to) || !to.node_len)
 		return SHARD_NONE;
-	shard = shard_of(jid_bare(&to), a->io->cfg.nshards);
-	return is_full(a, shard) ? shard : SHARD_NONE;
+	shard = shard_of(jid_bare(&to), link->home->io->cfg.nshards);
+	return is_full(link, shard) ? shard : SHARD_NONE;
 }
 
 bool forward_to_shard(struct transit *t)
@@ -44,9 +53,10 @@ bool forward_to_shard(struct transit *t)
 		log_debug("%s: a route without a stanza was dropped", t->link->ob.name);
 		return true;
 	}
-	t->wait = full_shard(a, p, shard, &room);
+	t->wait = full_shard(t->link, p, shard, &room);
 	if (unlikely(t->wait != SHARD_NONE))
 		return false;
+	t->link->burst += p->route.len;
 	if (!tray_packet(&a->shards, shard, p))
 		log_limited(LOG_LEVEL_ERROR, "%s: a packet was lost (out of memory)", t->link->ob.name);
 	return true;

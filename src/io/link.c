@@ -23,6 +23,7 @@
 #define LOGIN_BYTES (16u * 1024)   /* the buffer of a link that has not logged in; it is the limit of its frames too */
 #define READ_BYTES (256u * 1024)   /* a read at most; larger only for a larger frame */
 #define LAST_READS 32              /* when we stop: a peer that goes on sending does not keep us */
+#define BURST_MS 10                /* what a link sends is looked at for so long */
 #define CLOSING_MS 5000            /* our last words, and the peer's */
 #define FAREWELL_MS 200            /* the same when we stop, and all of ours has been sent */
 
@@ -378,7 +379,8 @@ void link_asked(struct link *link)
 
 void link_pause(struct link *link, uint32_t shard, const char *frame, const struct route *route)
 {
-	stat_inc(STAT_LIMIT_SHARD_QUEUE);
+	if (mailbox_load(link->home->io->cfg.shards[shard]) > link->home->io->cfg.tuning.shard_bytes)
+		stat_inc(STAT_LIMIT_SHARD_QUEUE);
 	link->held = true;
 	link->held_shard = shard;
 	link->held_route = *route;
@@ -387,10 +389,20 @@ void link_pause(struct link *link, uint32_t shard, const char *frame, const stru
 	link_watch(link, 0, EPOLLIN);
 }
 
+/* What it sent a while ago is not held against it. */
+static void new_burst(struct link *link)
+{
+	if (link->home->now - link->burst_since < BURST_MS)
+		return;
+	link->burst_since = link->home->now;
+	link->burst = 0;
+}
+
 void link_resume(struct link *link)
 {
 	struct packet packet;
 
+	new_burst(link);
 	packet.route = link->held_route;
 	link->held = false;
 	link->home->paused--;
@@ -499,6 +511,7 @@ static bool link_read(struct link *link, size_t *turn)
 	if (link->stage == LINK_CLOSING)
 		return true;
 	link->in_len += (uint32_t)n;
+	new_burst(link);
 	link_pump(link);
 	return link_alive(link) && !link->held;
 }

@@ -71,6 +71,8 @@ struct link {
 	bool held;               /* the frame at held_off waits for its shard */
 	struct route held_route;
 	uint32_t held_off, held_shard;
+	uint64_t burst_since;    /* ms; bytes sent on to shards since then, for a while */
+	uint32_t burst;
 	char from[256];          /* the last route from that was checked; empty: none */
 	uint32_t from_len;
 
@@ -271,6 +273,9 @@ int bind_name(struct link *link, struct span name, unsigned flags); /* 0, or the
 void bind_announce(struct link *link, struct span name); /* tells the shards, after the component was told that it is bound */
 void bind_forget(struct link *link); /* the link is gone: all of its names */
 void bind_advert(struct link *link, const char *frame, const struct route *route); /* from the router */
+
+/* Too much for a frame of this link: a shard has before it what all links may have, or what those that send much may have, and it is one. */
+bool forward_full(const struct link *link, uint64_t load);
 
 /* classify.c: whose is it */
 #define SHARD_NONE UINT32_MAX

@@ -108,7 +108,7 @@ static bool send_on(struct transit *t, bool all)
 		bounce(t);
 		return true;
 	}
-	if (!all && mailbox_load(io->cfg.shards[shard]) > io->cfg.tuning.shard_bytes)
+	if (!all && (mailbox_load(io->cfg.shards[shard]) > MAILBOX_SHARE || mailbox_load(io->cfg.shards[shard]) > io->cfg.tuning.shard_bytes))
 		return false;
 	if (!tray_packet(&a->shards, shard, p))
 		log_limited(LOG_LEVEL_ERROR, "%s: a packet was lost (out of memory)", t->link->ob.name);

@@ -366,10 +366,18 @@ static bool read_options_first(struct server *server)
 	return ok;
 }
 
+/* From here on senders look how full the box is that they send to. */
+static void limit_boxes(struct server *server)
+{
+	uint64_t most = server->set.tuning.shard_bytes;
+
+	mailboxes_limit(server->boxes, server->set.nshards, !most ? UINT64_MAX : most < MAILBOX_SHARE ? most : MAILBOX_SHARE);
+}
+
 void server_retune(struct server *server, const struct server_tuning *tuning)
 {
 	server->set.tuning = *tuning;
-	mailboxes_limit(server->boxes, server->set.nshards, tuning->shard_bytes ? tuning->shard_bytes : UINT64_MAX);
+	limit_boxes(server);
 	for (uint32_t i = 0; i < server->set.nshards; i++)
 		if (!shard_scanner_ready(server->shards[i]))
 			log_error("%s: limits.depth and limits.attributes stay what they were", server->shards[i]->name);
@@ -398,7 +406,7 @@ struct server *server_new(const struct server_settings *settings)
 			goto fail;
 		server->boxes[i] = &server->shards[i]->box;
 	}
-	mailboxes_limit(server->boxes, n, settings->tuning.shard_bytes ? settings->tuning.shard_bytes : UINT64_MAX);
+	limit_boxes(server);
 	for (uint32_t i = 0; i < n; i++)
 		if (!dispatch_tray_init(&server->shards[i]->tray, server->boxes, n))
 			goto fail;
