@@ -23,6 +23,8 @@
 
 #if __has_include(<valgrind/callgrind.h>)
 #include <valgrind/callgrind.h>
+
+SHARD_THREAD_BEGIN /* the one thread here is every shard's */
 #else
 #define CALLGRIND_START_INSTRUMENTATION rig_die("built without valgrind's headers: install the Debian package valgrind, and make clean all")
 #define CALLGRIND_TOGGLE_COLLECT ((void)0)
@@ -222,3 +224,5 @@ void rig_close(void)
 	store_close(&rig.store);
 	log_close();
 }
+
+SHARD_THREAD_END

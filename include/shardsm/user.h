@@ -7,6 +7,7 @@
 
 #include "shardsm/hash.h"
 #include "shardsm/jid.h"
+#include "shardsm/roles.h"
 #include "shardsm/route.h"
 
 struct packet;
@@ -93,20 +94,20 @@ struct session_extra {
 struct session {
 	struct sm_id id;
 	struct user *user;
-	struct session *next;                  /* of the same user, oldest first */
-	struct peer *peer;                     /* the c2s that holds it */
+	struct session *next SHARDS;                  /* of the same user, oldest first */
+	struct peer *peer SHARDS;                     /* the c2s that holds it */
 	struct session *peer_next, **peer_at;  /* of the same peer; ended: peer_next is the next that ended in this turn */
-	struct presence *presence;             /* NULL: not available */
-	struct session_extra *extra;           /* NULL: nothing of it */
-	int8_t priority;
-	bool interested : 1; /* fetched the roster */
-	bool versioned : 1;  /* and asked for its version: pushes carry it */
+	struct presence *presence SHARDS;             /* NULL: not available */
+	struct session_extra *extra SHARDS;           /* NULL: nothing of it */
+	int8_t priority SHARDS;
+	bool interested : 1 SHARDS; /* fetched the roster */
+	bool versioned : 1 SHARDS;  /* and asked for its version: pushes carry it */
 	bool fake : 1;       /* PBX: never top, no presence */
-	bool greeted : 1;    /* sent an initial presence since it was last unavailable */
-	bool replaced : 1;   /* ending, for another of its name */
-	bool ended : 1;      /* ending; the memory lives until the turn is over */
-	bool plain : 1;      /* nothing in its text has to be escaped */
-	uint8_t asked;   /* the module privacy's: what it fetched, and is told changes of */
+	bool greeted : 1 SHARDS;    /* sent an initial presence since it was last unavailable */
+	bool replaced : 1 SHARDS;   /* ending, for another of its name */
+	bool ended : 1 SHARDS;      /* ending; the memory lives until the turn is over */
+	bool plain : 1 SHARDS;      /* nothing in its text has to be escaped */
+	uint8_t asked SHARDS;   /* the module privacy's: what it fetched, and is told changes of */
 	uint8_t c2s_len;
 	uint16_t jid_len;
 	char text[]; /* full JID, then c2s's id */
@@ -122,32 +123,33 @@ struct query_count {
 
 /* As for sessions: a user that is online and idle is this and its text. What a message reads stands last, beside the text. */
 struct user {
-	struct roster *roster;         /* malloc'd; NULL: nothing is in it, see user_roster() */
+	struct roster *roster SHARDS;         /* malloc'd; NULL: nothing is in it, see user_roster() */
 	struct query_count *queries, *others_queries, *stanzas; /* its own, what others did to it, and all that it sent; malloc'd, see shard/limit.c */
-	struct vacation *vacation;     /* malloc'd, one block; with PART_ACCOUNT. NULL: none is set */
-	int64_t flushed;               /* sequence up to which the queue was sent to a link, and is about to be deleted */
-	struct user *gone_next;        /* unloaded: the next that was in this turn */
-	uint32_t queued;               /* stanzas in its offline queue, as of PART_QUEUE and our own puts */
-	uint32_t writes;               /* of its pins, writes to its offline queue */
-	uint32_t nwaiting;
-	uint32_t available;            /* of its sessions; not 0: the shard's index online tells every thread */
+	struct vacation *vacation SHARDS;     /* malloc'd, one block; with PART_ACCOUNT. NULL: none is set */
+	int64_t flushed SHARDS;               /* sequence up to which the queue was sent to a link, and is about to be deleted */
+	struct user *gone_next SHARDS;        /* unloaded: the next that was in this turn */
+	uint32_t queued SHARDS;               /* stanzas in its offline queue, as of PART_QUEUE and our own puts */
+	uint32_t writes SHARDS;               /* of its pins, writes to its offline queue */
+	uint32_t nwaiting SHARDS;
+	uint32_t available SHARDS;            /* of its sessions; not 0: the shard's index online tells every thread */
 	struct shard *owner;
 	uint64_t hash;                 /* of the bare JID */
-	struct session *sessions;      /* oldest first */
-	struct parked *parked;         /* a packet of this user waits for the store: later ones wait behind it */
-	struct waiting *last;          /* the last of those; they are a ring. NULL: none */
-	struct privacy *privacy;       /* the module privacy's; NULL: no lists */
-	uint32_t pins;                 /* store answers under way that name this user */
-	uint16_t turns;                /* counts sessions that became available or ceased to be */
-	uint8_t parts;                 /* enum user_part that are loaded */
-	uint8_t needs;                 /* enum user_part without which its privacy lists cannot be read */
+	struct session *sessions SHARDS;      /* oldest first */
+	struct parked *parked SHARDS;         /* a packet of this user waits for the store: later ones wait behind it */
+	struct waiting *last SHARDS;          /* the last of those; they are a ring. NULL: none */
+	struct privacy *privacy SHARDS;       /* the module privacy's; NULL: no lists */
+	uint32_t pins SHARDS;                 /* store answers under way that name this user */
+	uint16_t turns SHARDS;                /* counts sessions that became available or ceased to be */
+	uint8_t parts SHARDS;                 /* enum user_part that are loaded */
+	uint8_t needs SHARDS;                 /* enum user_part without which its privacy lists cannot be read */
 	uint16_t node_len, bare_len;
-	bool exists;                   /* true once PART_ACCOUNT found a row */
-	bool draining;
-	bool verified;                 /* the module verify's: its e-mail address is; with PART_ACCOUNT */
+	bool exists SHARDS;                   /* true once PART_ACCOUNT found a row */
+	bool draining SHARDS;
+	bool verified SHARDS;                 /* the module verify's: its e-mail address is; with PART_ACCOUNT */
 	char text[];                   /* the bare JID */
 };
 
+SHARD_THREAD_BEGIN
 extern const struct roster roster_none;
 static inline const struct roster *user_roster(const struct user *u) { return u->roster ? u->roster : &roster_none; }
 static inline bool user_has_waiting(const struct user *u) { return u->last != NULL; }
@@ -205,5 +207,7 @@ bool jid_set_has(const struct jid_set *set, const struct jid *j);
 bool jid_set_add(struct jid_set *set, const struct jid *j, uint32_t limit) MUST_USE; /* false: full or no memory */
 void jid_set_remove(struct jid_set *set, const struct jid *j);
 void jid_set_fini(struct jid_set *set);
+
+SHARD_THREAD_END
 
 #endif

@@ -6,6 +6,8 @@
 #include "shardsm/aci.h"
 #include "shardsm/log.h"
 
+SHARD_THREAD_BEGIN
+
 static const char *const chain_names[CHAIN_COUNT] = {
 	[CHAIN_SESS_START] = "sess-start", [CHAIN_SESS_END] = "sess-end", [CHAIN_IN_SESS] = "in-sess",
 	[CHAIN_IN_ROUTER] = "in-router", [CHAIN_OUT_SESS] = "out-sess", [CHAIN_OUT_ROUTER] = "out-router",
@@ -304,3 +306,5 @@ void chain_component(struct shard *shard, struct span name, const struct outbox 
 		if (list->modules[i]->component)
 			list->modules[i]->component(shard, name, link, here);
 }
+
+SHARD_THREAD_END

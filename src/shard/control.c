@@ -8,6 +8,8 @@
 #include "shardsm/log.h"
 #include "shardsm/stats.h"
 
+SHARD_THREAD_BEGIN
+
 /* How a request is answered: to where it came from, with its id and target, under the name that it used. sm p NULL: without. */
 static bool answer(struct shard *shard, const struct packet *p, struct span action, struct span sm, struct span from)
 {
@@ -359,3 +361,5 @@ void control(struct shard *shard, struct packet *p)
 	else if (!span_is(action, "started") && !span_is(action, "created") && !span_is(action, "deleted"))
 		control_failed(shard, p);
 }
+
+SHARD_THREAD_END

@@ -12,6 +12,8 @@
 #include "shardsm/log.h"
 #include "shardsm/stats.h"
 
+SHARD_THREAD_BEGIN
+
 #define NS_SESSION_IQ "urn:ietf:params:xml:ns:xmpp-session"
 
 /* --- events ----------------------------------------------------------------------------------------------------------- */
@@ -647,3 +649,5 @@ void dispatch_resume(struct shard *shard, struct store_req *answer)
 	}
 	store_req_free(&answer);
 }
+
+SHARD_THREAD_END

@@ -6,6 +6,8 @@
 #include "shardsm/log.h"
 #include "shardsm/stats.h"
 
+SHARD_THREAD_BEGIN
+
 #define ESCAPED_MAX 6u /* the longest of & < > ' " as an entity */
 
 static char *put(char *at, struct span s)
@@ -444,3 +446,5 @@ void pass_on(struct shard *shard, struct packet *p)
 	if (!sent)
 		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": a stanza was lost on its way here (out of memory)", SPAN_ARG(jid_full(&p->to)));
 }
+
+SHARD_THREAD_END

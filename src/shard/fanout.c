@@ -11,6 +11,8 @@
 #include "shard/shard.h"
 #include "shardsm/log.h"
 
+SHARD_THREAD_BEGIN
+
 #define LIST_MOST (32u * 1024) /* bytes; a longer one goes in pieces */
 
 struct addressee {
@@ -143,3 +145,5 @@ void fanout_deliver(struct shard *shard, struct packet *p)
 	}
 	shard->shared.packet = NULL;
 }
+
+SHARD_THREAD_END

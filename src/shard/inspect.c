@@ -59,6 +59,8 @@ void server_answer_free(struct server_answer *answer)
 	free(answer);
 }
 
+SHARD_THREAD_BEGIN
+
 static void put_session(struct buf *b, const struct session *s)
 {
 	buf_fmt(b, SPAN_FMT "  %s, priority %d, at " SPAN_FMT "\n", (int)s->jid_len, s->text,
@@ -154,3 +156,5 @@ void inspect(struct shard *shard, struct letter *question)
 		user_settle(u);
 	mailbox_post(a->to, &question);
 }
+
+SHARD_THREAD_END

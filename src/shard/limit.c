@@ -11,6 +11,8 @@
 #include "shardsm/log.h"
 #include "shardsm/stats.h"
 
+SHARD_THREAD_BEGIN
+
 #define NS_ROSTER "jabber:iq:roster"
 #define NS_VCARD "vcard-temp"
 
@@ -160,3 +162,5 @@ bool query_refused_from_others(struct event *ev)
 		reply_error(ev);
 	return true;
 }
+
+SHARD_THREAD_END

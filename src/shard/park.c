@@ -8,6 +8,8 @@
 #include "shardsm/log.h"
 #include "shardsm/stats.h"
 
+SHARD_THREAD_BEGIN
+
 #define PARKS_FIRST 64u
 #define ROWS_MAX 64u /* of event_rows()'s calls, one write's */
 
@@ -221,3 +223,5 @@ enum verdict event_store_error(struct event *ev, const struct store_req *answer,
 	log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": %s (%s)", SPAN_ARG(store_req_owner(answer)), what, store_error(answer));
 	return event_error(ev, store_status(answer) == STORE_FULL ? SE_RESOURCE_CONSTRAINT : SE_INTERNAL_SERVER_ERROR);
 }
+
+SHARD_THREAD_END

@@ -9,6 +9,8 @@
 #include "shard/shard.h"
 #include "shardsm/log.h"
 
+SHARD_THREAD_BEGIN
+
 bool from_stranger(const struct event *ev)
 {
 	return ev->chain == CHAIN_PKT_USER && !roster_lets_see(ev->user, &ev->packet->from);
@@ -219,3 +221,5 @@ void server_presence(struct event *ev, const char *resource)
 	if (n > 0 && (size_t)n < sizeof(text) && jid_split(&from, span_of(text, (size_t)n)))
 		send_presence(ev->shard, NULL, &from, &p->from);
 }
+
+SHARD_THREAD_END

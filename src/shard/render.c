@@ -5,6 +5,8 @@
 #include "shard/shard.h"
 #include "shardsm/log.h"
 
+SHARD_THREAD_BEGIN
+
 static char *put(char *at, struct span s)
 {
 	if (s.n)
@@ -153,3 +155,5 @@ bool packet_of_stanza(struct shard *shard, const struct stanza *st, struct packe
 {
 	return render(shard, &shard->render, st, out);
 }
+
+SHARD_THREAD_END

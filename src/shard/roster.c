@@ -6,6 +6,8 @@
 
 #include "shard/shard.h"
 
+SHARD_THREAD_BEGIN
+
 const struct roster roster_none;
 
 /* The user's own, made where it has none. NULL: no memory. */
@@ -339,3 +341,5 @@ void session_extra_free(struct session *s)
 	free(s->extra);
 	s->extra = NULL;
 }
+
+SHARD_THREAD_END

@@ -8,6 +8,8 @@
 #include "shardsm/log.h"
 #include "shardsm/stats.h"
 
+SHARD_THREAD_BEGIN
+
 struct session *session_find(struct shard *shard, const struct sm_id *id)
 {
 	const struct index_slot *at = NULL;
@@ -239,3 +241,5 @@ void each_session(struct shard *shard, bool (*fn)(struct session *s, void *arg),
 			if (!fn(s, arg))
 				return;
 }
+
+SHARD_THREAD_END

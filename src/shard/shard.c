@@ -16,6 +16,8 @@
 #define STOP_BURST 256u    /* sessions */
 #define GONE_BURST 64u     /* of a c2s that went away, in one turn: what others sent meanwhile waits no longer than for these */
 
+SHARD_THREAD_BEGIN
+
 /* Once for each packet, however often it has to wait. */
 static void count_in(const struct packet *p)
 {
@@ -281,6 +283,8 @@ static void *shard_main(void *arg)
 	return NULL;
 }
 
+SHARD_THREAD_END
+
 bool shard_scanner_ready(struct shard *shard)
 {
 	static const char header[] = "<stream:stream xmlns:stream='" NS_STREAMS "'>";
@@ -296,6 +300,8 @@ bool shard_scanner_ready(struct shard *shard)
 	return route_next(&shard->scanner, header, sizeof(header) - 1, &route, &used) == ROUTE_HEADER &&
 		route_header(&shard->scanner, header, sizeof(header) - 1, &ignored);
 }
+
+SHARD_THREAD_BEGIN
 
 struct span fresh_id(struct shard *shard)
 {
@@ -313,6 +319,8 @@ struct buf *scratch(struct shard *shard, int i)
 	buf_clear(&shard->scratch[i]);
 	return &shard->scratch[i];
 }
+
+SHARD_THREAD_END
 
 bool serves_domain(const struct shard *shard, struct span domain)
 {
@@ -340,6 +348,7 @@ uint32_t server_shards(const struct shard *shard) { return shard->server->set.ns
 
 static bool shard_init(struct shard *shard, struct server *server, uint32_t i)
 {
+	no_shard_runs();
 	shard->index = i;
 	shard->server = server;
 	snprintf(shard->name, sizeof(shard->name), "shard %u", i);
@@ -540,6 +549,7 @@ static void drop_letters(struct mailbox *mb)
 
 static void shard_free(struct shard *shard)
 {
+	no_shard_runs();
 	drop_letters(&shard->box);
 	users_free(shard);
 	peers_free(shard);

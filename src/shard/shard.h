@@ -89,31 +89,31 @@ struct shard {
 	/* mutates */
 	struct index own_users, own_sessions;
 	struct index online;          /* users with available sessions; every thread looks into it */
-	struct session *gone_sessions; /* of this turn: freed at its end, as whoever is at work may still hold them */
-	struct user *gone_users;
+	struct session *gone_sessions SHARDS; /* of this turn: freed at its end, as whoever is at work may still hold them */
+	struct user *gone_users SHARDS;
 	struct dispatch_tray tray;
-	struct out_tray *out;
-	struct route_scanner scanner; /* for stanzas of our own that go to another user */
-	struct peer *peers;
-	uint32_t gone_peers;          /* of them */
-	struct parked **parks;
+	struct out_tray *out SHARDS;
+	struct route_scanner scanner SHARDS; /* for stanzas of our own that go to another user */
+	struct peer *peers SHARDS;
+	uint32_t gone_peers SHARDS;          /* of them */
+	struct parked **parks SHARDS;
 	uint32_t nparks, free_parks;  /* table size; first free slot + 1 (chained through park_next) */
 	uint32_t *park_next, *park_gen;
-	struct store_req *rows;       /* of event_rows(), not submitted yet; NULL: none */
-	uint32_t nrows;
-	uint64_t waiting_bytes;       /* of what packet_hold() made */
+	struct store_req *rows SHARDS;       /* of event_rows(), not submitted yet; NULL: none */
+	uint32_t nrows SHARDS;
+	uint64_t waiting_bytes SHARDS;       /* of what packet_hold() made */
 	_Atomic uint32_t open_parks;  /* answers that are still to come; main looks at it when stopping */
 	_Atomic uint64_t turns;       /* bursts worked off; as above */
-	struct parked *blocked;       /* those that users' packets wait behind */
-	const struct event *now;      /* whose chain runs: what is sent may be that user's. NULL: nobody's */
+	struct parked *blocked SHARDS;       /* those that users' packets wait behind */
+	const struct event *now SHARDS;      /* whose chain runs: what is sent may be that user's. NULL: nobody's */
 	struct buf *lists;            /* fanout.c: addressees, one list for each shard */
 	struct shared { const struct packet *packet; struct buf bytes; uint32_t opening; struct span prefix; } shared; /* emit.c: what all of its
 	                               * addressees get, written once */
 	struct buf scratch[SCRATCHES], wire, render, reply, fresh_id;
-	struct buf except;            /* emit.c: of the packet that is passed on */
-	uint64_t fresh;
-	struct throttled throttled[THROTTLED_MAX];
-	bool leaving;
+	struct buf except SHARDS;            /* emit.c: of the packet that is passed on */
+	uint64_t fresh SHARDS;
+	struct throttled throttled[THROTTLED_MAX] SHARDS;
+	bool leaving SHARDS;
 };
 
 #ifdef SHARDSM_DEVELOPER
@@ -123,113 +123,113 @@ struct shard {
 #endif
 
 /* shard.c */
-void shard_post_out(struct shard *shard); /* end of a burst: trays out */
+void shard_post_out(struct shard *shard) ON_SHARD; /* end of a burst: trays out */
 /* Works off what the mailbox holds, as one burst. False: it was empty. The shard's thread calls nothing else; a test may be that thread. */
-bool shard_turn(struct shard *shard);
+bool shard_turn(struct shard *shard) ON_SHARD;
 
 /* dispatch.c: one packet, start to finish */
-void prefetch_users(struct shard *shard, const uint64_t *hashes, uint32_t n); /* n: BURST_MAX at most */
-void dispatch(struct shard *shard, struct packet *p);
-void dispatch_to_user(struct shard *shard, struct packet *p, struct user *u); /* presence from one of our shards; u: whose it is */
-void dispatch_resume(struct shard *shard, struct store_req *answer);
-void event_init(struct event *ev, struct shard *shard, struct packet *p);
-void event_fini(struct event *ev);
-void event_finish(struct event *ev, enum verdict v); /* what comes of a chain's verdict */
-void reply_condition(struct shard *shard, struct packet *p, enum stanza_condition c);
+void prefetch_users(struct shard *shard, const uint64_t *hashes, uint32_t n) ON_SHARD; /* n: BURST_MAX at most */
+void dispatch(struct shard *shard, struct packet *p) ON_SHARD;
+void dispatch_to_user(struct shard *shard, struct packet *p, struct user *u) ON_SHARD; /* presence from one of our shards; u: whose it is */
+void dispatch_resume(struct shard *shard, struct store_req *answer) ON_SHARD;
+void event_init(struct event *ev, struct shard *shard, struct packet *p) ON_SHARD;
+void event_fini(struct event *ev) ON_SHARD;
+void event_finish(struct event *ev, enum verdict v) ON_SHARD; /* what comes of a chain's verdict */
+void reply_condition(struct shard *shard, struct packet *p, enum stanza_condition c) ON_SHARD;
 bool packet_refusable(const struct packet *p); /* does reply_condition() tell somebody, and may the packet be lost to its addressee? */
 
 /* chain.c */
 void chains_read(struct server *server);
 bool chains_mail(const struct server *server); /* does a module in use send mail? */
-enum verdict chain_run(struct event *ev, enum chain chain, uint8_t from);
-void chain_component(struct shard *shard, struct span name, const struct outbox *link, bool here);
+enum verdict chain_run(struct event *ev, enum chain chain, uint8_t from) ON_SHARD;
+void chain_component(struct shard *shard, struct span name, const struct outbox *link, bool here) ON_SHARD;
 enum stanza_type stanza_type_of(enum payload payload, struct span type);
 
 /* control.c */
-void control(struct shard *shard, struct packet *p);
+void control(struct shard *shard, struct packet *p) ON_SHARD;
 void control_count(const struct packet *p);
-void control_failed(struct shard *shard, struct packet *p);
-void control_leave(struct event *ev, enum verdict v); /* an account's modules have seen it go: its rows are deleted */
-void control_unknown_session(struct shard *shard, struct packet *p);
-void control_ended(struct shard *shard, struct session *s, const char *action);
+void control_failed(struct shard *shard, struct packet *p) ON_SHARD;
+void control_leave(struct event *ev, enum verdict v) ON_SHARD; /* an account's modules have seen it go: its rows are deleted */
+void control_unknown_session(struct shard *shard, struct packet *p) ON_SHARD;
+void control_ended(struct shard *shard, struct session *s, const char *action) ON_SHARD;
 
 /* user.c */
-struct user *user_find(struct shard *shard, struct span bare, uint64_t hash);
-void burst_prefetch(struct shard *shard, struct packet *const *p, uint32_t n); /* what dispatch() is about to look up */
+struct user *user_find(struct shard *shard, struct span bare, uint64_t hash) ON_SHARD;
+void burst_prefetch(struct shard *shard, struct packet *const *p, uint32_t n) ON_SHARD; /* what dispatch() is about to look up */
 /* Is the user with that hash online? Any thread that is registered with RCU; now and then it says yes of one who is not. */
 bool online_any(struct server *server, uint64_t hash);
-bool user_one_available(struct user *u) MUST_USE; /* one more of its sessions; false: no memory */
-void user_one_unavailable(struct user *u);
-void users_free_gone(struct shard *shard); /* the turn is over */
+bool user_one_available(struct user *u) ON_SHARD MUST_USE; /* one more of its sessions; false: no memory */
+void user_one_unavailable(struct user *u) ON_SHARD;
+void users_free_gone(struct shard *shard) ON_SHARD; /* the turn is over */
 /* The user with those parts loaded and nobody in front; else NULL and the packet waits (or was answered with an error). */
-struct user *user_for(struct shard *shard, const struct jid *jid, unsigned parts, struct packet *p);
+struct user *user_for(struct shard *shard, const struct jid *jid, unsigned parts, struct packet *p) ON_SHARD;
 static inline bool user_has(const struct user *u, unsigned parts) /* ... at once */
 {
 	return !u->parked && (u->draining || !u->last) && (u->parts & parts) == parts;
 }
-void user_wait(struct user *u, struct packet *p);
-void user_settle(struct user *u); /* runs who waits, unloads who is not needed; u may be gone after */
-void user_loaded(struct shard *shard, struct parked *park, const struct store_req *answer);
-void user_peer_lost(struct shard *shard, struct span name, const struct outbox *link);
+void user_wait(struct user *u, struct packet *p) ON_SHARD;
+void user_settle(struct user *u) ON_SHARD; /* runs who waits, unloads who is not needed; u may be gone after */
+void user_loaded(struct shard *shard, struct parked *park, const struct store_req *answer) ON_SHARD;
+void user_peer_lost(struct shard *shard, struct span name, const struct outbox *link) ON_SHARD;
 void users_free(struct shard *shard); /* at the end: whatever is left */
-void user_forget(struct user *u); /* parts unloaded: a deleted account */
+void user_forget(struct user *u) ON_SHARD; /* parts unloaded: a deleted account */
 
 /* fanout.c */
 bool fanout_init(struct shard *shard) MUST_USE;
 void fanout_fini(struct shard *shard);
-void fanout_add(struct shard *shard, struct packet *p);  /* to p->to: at once, or with the lists; not at all to a user of ours who is offline */
-bool fanout_send(struct shard *shard, struct packet *p) MUST_USE; /* the lists; false: some of it was lost (no memory) */
-void fanout_deliver(struct shard *shard, struct packet *p); /* to each of its list */
+void fanout_add(struct shard *shard, struct packet *p) ON_SHARD;  /* to p->to: at once, or with the lists; not at all to a user of ours who is offline */
+bool fanout_send(struct shard *shard, struct packet *p) ON_SHARD MUST_USE; /* the lists; false: some of it was lost (no memory) */
+void fanout_deliver(struct shard *shard, struct packet *p) ON_SHARD; /* to each of its list */
 
 /* session.c */
-struct session *session_find(struct shard *shard, const struct sm_id *id);
-struct session *session_start(struct shard *shard, struct user *u, const struct packet *p);
-void session_end(struct shard *shard, struct session *s); /* unavailable, sess-end, unlinked; the user is not settled */
-void session_drop(struct shard *shard, struct session *s); /* at the end: nobody is told */
-void sessions_free_gone(struct shard *shard); /* the turn is over */
-void sessions_peer_gone(struct shard *shard, struct span name, struct outbox *link);
-void sessions_end_gone(struct shard *shard, uint32_t n); /* n of those whose c2s is gone */
-void sessions_reap(struct user *u); /* this user's of those: before anything is done for it; the user is not settled */
-bool sessions_end_some(struct shard *shard, uint32_t n); /* each is told; true: there are more */
+struct session *session_find(struct shard *shard, const struct sm_id *id) ON_SHARD;
+struct session *session_start(struct shard *shard, struct user *u, const struct packet *p) ON_SHARD;
+void session_end(struct shard *shard, struct session *s) ON_SHARD; /* unavailable, sess-end, unlinked; the user is not settled */
+void session_drop(struct shard *shard, struct session *s) ON_SHARD; /* at the end: nobody is told */
+void sessions_free_gone(struct shard *shard) ON_SHARD; /* the turn is over */
+void sessions_peer_gone(struct shard *shard, struct span name, struct outbox *link) ON_SHARD;
+void sessions_end_gone(struct shard *shard, uint32_t n) ON_SHARD; /* n of those whose c2s is gone */
+void sessions_reap(struct user *u) ON_SHARD; /* this user's of those: before anything is done for it; the user is not settled */
+bool sessions_end_some(struct shard *shard, uint32_t n) ON_SHARD; /* each is told; true: there are more */
 void peers_free(struct shard *shard); /* at the end */
 bool peer_is(const struct peer *peer, struct span name, const struct outbox *link);
 
 /* inspect.c */
-void inspect(struct shard *shard, struct letter *question);
+void inspect(struct shard *shard, struct letter *question) ON_SHARD;
 
 /* limit.c */
 extern const struct tunables query_limit;
 /* A client's packet: over the limit of stanzas it was answered, and nothing more may be done with the event. */
-bool stanza_over_limit(struct event *ev);
+bool stanza_over_limit(struct event *ev) ON_SHARD;
 /* A client's packet: over the limit it was answered, and that user's sessions have ended: nothing more may be done with the event. */
-bool query_over_limit(struct event *ev);
-bool query_refused_from_others(struct event *ev); /* a packet for ev->user */
+bool query_over_limit(struct event *ev) ON_SHARD;
+bool query_refused_from_others(struct event *ev) ON_SHARD; /* a packet for ev->user */
 
 /* park.c */
 /* A copy that waits for the store, counted. NULL: no memory, or as much waits already as may (anyway: never for that). */
-struct packet *packet_hold(struct shard *shard, const struct packet *p, bool anyway) MUST_USE;
-void packet_unhold(struct shard *shard, const struct packet *held); /* it is in hand again, to be dropped by packet_drop() */
-struct parked *park_new(struct shard *shard, struct user *u, bool blocks);
-struct parked *park_take(struct shard *shard, uint64_t token); /* NULL: unknown */
+struct packet *packet_hold(struct shard *shard, const struct packet *p, bool anyway) ON_SHARD MUST_USE;
+void packet_unhold(struct shard *shard, const struct packet *held) ON_SHARD; /* it is in hand again, to be dropped by packet_drop() */
+struct parked *park_new(struct shard *shard, struct user *u, bool blocks) ON_SHARD;
+struct parked *park_take(struct shard *shard, uint64_t token) ON_SHARD; /* NULL: unknown */
 /* The park's question to the store. Takes it. */
-void park_submit(struct shard *shard, const struct parked *park, struct store_req **req, unsigned flags);
-void rows_flush(struct shard *shard); /* submits what event_rows() has gathered */
-void park_free(struct shard *shard, struct parked **park);     /* unpins, unblocks; the user is not settled */
+void park_submit(struct shard *shard, const struct parked *park, struct store_req **req, unsigned flags) ON_SHARD;
+void rows_flush(struct shard *shard) ON_SHARD; /* submits what event_rows() has gathered */
+void park_free(struct shard *shard, struct parked **park) ON_SHARD;     /* unpins, unblocks; the user is not settled */
 
 /* stored.c */
-bool stored_read(struct shard *shard, struct span row, struct packet *out, char *from, char *to);
+bool stored_read(struct shard *shard, struct span row, struct packet *out, char *from, char *to) ON_SHARD;
 
 /* emit.c */
-void emit_to_session(struct shard *shard, struct session *s, const struct packet *p, const struct jid *to);
-bool emit_route(struct shard *shard, struct outbox *ob, struct span route); /* a whole route of ours */
-bool emit_to_link(struct shard *shard, struct outbox *ob, const struct packet *p);
+void emit_to_session(struct shard *shard, struct session *s, const struct packet *p, const struct jid *to) ON_SHARD;
+bool emit_route(struct shard *shard, struct outbox *ob, struct span route) ON_SHARD; /* a whole route of ours */
+bool emit_to_link(struct shard *shard, struct outbox *ob, const struct packet *p) ON_SHARD;
 /* Do the privacy lists of the session's user let it hear this packet? False: it is dropped. */
-bool session_hears(struct shard *shard, struct session *s, const struct packet *p);
-void send_answer(struct shard *shard, struct session *s, const struct stanza *st); /* s NULL: by st->to */
+bool session_hears(struct shard *shard, struct session *s, const struct packet *p) ON_SHARD;
+void send_answer(struct shard *shard, struct session *s, const struct stanza *st) ON_SHARD; /* s NULL: by st->to */
 
 /* render.c: in the shard's render buffer, until the next one. False: no memory, or it is not well-formed (logged). */
-bool packet_of_stanza(struct shard *shard, const struct stanza *st, struct packet *out) MUST_USE;
-bool render(struct shard *shard, struct buf *b, const struct stanza *st, struct packet *out) MUST_USE;
+bool packet_of_stanza(struct shard *shard, const struct stanza *st, struct packet *out) ON_SHARD MUST_USE;
+bool render(struct shard *shard, struct buf *b, const struct stanza *st, struct packet *out) ON_SHARD MUST_USE;
 
 bool shard_scanner_ready(struct shard *shard); /* shard.c: puts the scanner behind a stream header */
 
@@ -239,5 +239,10 @@ static inline struct packet *packet_bare_of(struct packet *p, const struct jid *
 	p->to = *to;
 	return p;
 }
+
+/* Whoever includes this says which of its functions are the shard's. */
+#ifdef __clang__
+#pragma clang diagnostic error "-Wthread-safety-analysis"
+#endif
 
 #endif

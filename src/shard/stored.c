@@ -5,6 +5,8 @@
  */
 #include "shard/shard.h"
 
+SHARD_THREAD_BEGIN
+
 #define NAD SPAN("NAD")
 
 void stored_write(struct buf *out, const struct event *ev, struct span first_child)
@@ -189,3 +191,5 @@ bool stored_request(struct shard *shard, struct span row, struct jid *who, char 
 	who->s = from;
 	return !attrs->failed && stored_content(shard, row, content);
 }
+
+SHARD_THREAD_END

@@ -29,6 +29,8 @@ bool online_any(struct server *server, uint64_t hash)
 	return online;
 }
 
+SHARD_THREAD_BEGIN
+
 bool user_one_available(struct user *u)
 {
 	if (!u->available && !index_add(&u->owner->online, u->hash, u))
@@ -399,3 +401,5 @@ struct session *user_top(const struct user *u)
 			top = s;
 	return top;
 }
+
+SHARD_THREAD_END

@@ -15,6 +15,8 @@
 #include "shardsm/xml.h"
 #include "world_internal.h"
 
+SHARD_THREAD_BEGIN /* the one thread here is every shard's */
+
 struct world world;
 extern uint64_t world_chance;
 
@@ -491,3 +493,5 @@ struct span world_summary(void)
 {
 	return buf_span(&world.summary);
 }
+
+SHARD_THREAD_END

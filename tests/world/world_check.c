@@ -14,6 +14,8 @@
 #include "shard/shard.h"
 #include "world_internal.h"
 
+SHARD_THREAD_BEGIN /* the one thread here is every shard's */
+
 static const char *const user_names[WORLD_USERS] = { "alice", "bob", "carol", "admin" };
 
 static struct seat *seat_of(struct span sm)
@@ -185,3 +187,5 @@ void check_end(void)
 			broken("the message %s is gone", due->id);
 	}
 }
+
+SHARD_THREAD_END
