@@ -252,7 +252,7 @@ static bool frame_component(struct transit *t)
 		break;
 	case EL_THROTTLE:
 		if (!link->router)
-			link_send(link, SPAN("<throttle xmlns='" NS_COMPONENT "'/>"));
+			link_throttle(link);
 		break;
 	case EL_REFUSED:
 		refused(t);

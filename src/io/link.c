@@ -27,21 +27,37 @@
 #define CLOSING_MS 5000            /* our last words, and the peer's */
 #define FAREWELL_MS 200            /* the same when we stop, and all of ours has been sent */
 
-/* The one place where bytes leave. */
-static ssize_t link_write(struct outbox *ob, const struct iovec *iov, int n)
+static ssize_t socket_write(const struct link *link, const struct iovec *iov, int n)
 {
-	struct link *link = caa_container_of(ob, struct link, ob);
 	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n };
 	ssize_t done;
 
-	stat_inc(STAT_LINK_WRITES);
-	if (unlikely(link->tls))
-		return tls_write(link->tls, iov, n);
 	do {
 		done = sendmsg(link->watch.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 	} while (done < 0 && errno == EINTR);
 	if (done < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS))
 		return 0;
+	return done;
+}
+
+static bool is_silent(struct link *link)
+{
+	return atomic_load_explicit(&link->throttled, memory_order_acquire) &&
+		atomic_load_explicit(&link->in_front, memory_order_relaxed) <= 0;
+}
+
+/* The one place where bytes leave. */
+static ssize_t link_write(struct outbox *ob, const struct iovec *iov, int n)
+{
+	struct link *link = caa_container_of(ob, struct link, ob);
+	ssize_t done;
+
+	if (unlikely(is_silent(link)))
+		return 0;
+	stat_inc(STAT_LINK_WRITES);
+	done = unlikely(link->tls) ? tls_write(link->tls, iov, n) : socket_write(link, iov, n);
+	if (unlikely(atomic_load_explicit(&link->throttled, memory_order_relaxed)) && done > 0)
+		atomic_fetch_sub_explicit(&link->in_front, done, memory_order_relaxed);
 	return done;
 }
 
@@ -202,6 +218,12 @@ void link_retune(struct link *link)
 	}
 }
 
+static void link_unthrottle(struct link *link)
+{
+	if (atomic_exchange(&link->throttled, false))
+		link_ask(&link->ob, ASK_WRITABLE);
+}
+
 void link_send(struct link *link, struct span bytes)
 {
 	if (!out_put(link->home->out, &link->ob, bytes))
@@ -228,6 +250,23 @@ void link_online(struct link *link)
 	digest_free(&link->digest);
 	if (!link->ob.accept && !link->scanner.shapes)
 		link->scanner.shapes = route_shapes_new();
+}
+
+/* jabberd2's router does the same: the answer first, then nothing until the component asks again; what waits is bounded as for a link that
+ * does not read. */
+void link_throttle(struct link *link)
+{
+	bool on = !link->throttled;
+
+	if (!on)
+		link_unthrottle(link);
+	link_send(link, SPAN("<throttle xmlns='" NS_COMPONENT "'/>"));
+	out_flush(link->home->out);
+	log_limited(LOG_LEVEL_NOTICE, "%s %sthrottling packets on request", link->ob.name, on ? "" : "un");
+	if (!on)
+		return;
+	atomic_store_explicit(&link->in_front, (int64_t)atomic_load(&link->ob.queued), memory_order_relaxed);
+	atomic_store_explicit(&link->throttled, true, memory_order_release);
 }
 
 bool link_drained(const struct link *link)
@@ -330,6 +369,7 @@ void link_end(struct link *link, const char *condition, const char *why)
 		link_lost(link, why);
 		return;
 	}
+	link_unthrottle(link);
 	stream_error(link, condition, why);
 	link_send(link, SPAN("</stream:stream>"));
 	link_forget(link);
@@ -367,6 +407,8 @@ void link_asked(struct link *link)
 	if (link->stage != LINK_CLOSED) {
 		if (asks & ASK_CLOSE)
 			link_lost(link, "it does not read what is sent to it, or there is no memory to send");
+		else if (is_silent(link)) /* until link_throttle() asks again */
+			;
 		else if ((asks & ASK_WRITABLE) && link->tls && !tls_blocked(link->tls))
 			link_writable(link);
 		else if (asks & ASK_WRITABLE)

@@ -86,6 +86,9 @@ struct link {
 	/* Any thread: what is asked of the acceptor. The letter is posted by who sets the first bit. */
 	struct letter letter;
 	_Atomic uint32_t asks;   /* enum link_ask */
+	/* Its acceptor sets it, whoever writes looks at it: the component asked to be sent nothing until it asks again. */
+	_Atomic bool throttled;
+	_Atomic int64_t in_front; /* bytes that were queued before it asked, and still go */
 };
 
 enum link_ask { ASK_WRITABLE = 1, ASK_CLOSE = 2, ASK_READABLE = 4 };
@@ -199,6 +202,7 @@ struct link *link_new(struct acceptor *a, int fd, struct span name) MUST_USE; /*
 void link_ready(struct acceptor *a, struct watch *w, uint32_t events);
 void link_asked(struct link *link);                 /* its letter came */
 void link_send(struct link *link, struct span bytes); /* appended to its outbox; no memory: closes */
+void link_throttle(struct link *link); /* the component asked for silence, or for an end of it */
 void link_pump(struct link *link);                  /* works off what was read */
 void link_readable(struct link *link);
 void link_login(struct link *link);                 /* nothing has been said on it: narrow limits */

@@ -5,6 +5,7 @@ Runs io_host (links with shards that print what they get) and plays the other si
 """
 import hashlib
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -83,9 +84,10 @@ def eq(got, want):
 
 def nothing(peer):
     """Nothing is on the way to it: everything before an answer of ours has come."""
-    peer.send("<throttle xmlns='%s'/>" % NS_COMP)
-    e = peer.next()
-    assert e.is_(NS_COMP, 'throttle'), e.raw
+    for _ in range(2):   # on and off again: what waits comes behind the second answer at the latest
+        peer.send("<throttle xmlns='%s'/>" % NS_COMP)
+        e = peer.next()
+        assert e.is_(NS_COMP, 'throttle'), e.raw
 
 
 def skip_adverts(peer, n):
@@ -404,6 +406,40 @@ def test_who_does_not_read_is_closed():
         if e.is_(NS_COMP, 'presence'):
             break
     eq((e.get('from'), e.get('type')), ('a.x', 'unavailable'))
+    h.stop()
+
+
+def test_who_asks_for_silence_is_sent_nothing():
+    """Until it asks again, and then everything, in order; others go on, and what waits has the limit of a link that does not read."""
+    throttle = "<throttle xmlns='%s'/>" % NS_COMP
+    h = Host(listen=0, link_bytes=300000)
+    a, b, c = h.component('a.x'), h.component('b.x'), h.component('c.x')
+    for p, n in ((a, 5), (b, 5), (c, 5)):
+        skip_adverts(p, n)
+    a.send(throttle)
+    assert a.next().is_(NS_COMP, 'throttle')
+    sent = [ROUTE % ('a.x', 'b.x', '', MESSAGE % ('u@a.x', 'v@b.x', " id='%d'" % i)) for i in range(3)]
+    for route in sent:
+        b.send(route)
+    for _ in range(2):   # the second one comes in a later burst: whatever was to go to a has gone
+        other = ROUTE % ('c.x', 'b.x', '', MESSAGE % ('u@c.x', 'v@b.x', ''))
+        b.send(other)
+        eq(c.next().raw.decode(), other)
+    eq(select.select([a.sock], [], [], 0)[0], [])
+    mine = ROUTE % ('c.x', 'a.x', '', MESSAGE % ('u@c.x', 'v@a.x', ''))
+    a.send(mine)
+    eq(c.next().raw.decode(), mine)
+    a.send(throttle)
+    eq([a.next().raw.decode() for _ in sent], sent)
+    assert a.next().is_(NS_COMP, 'throttle')
+    b.send(sent[0])
+    eq(a.next().raw.decode(), sent[0])
+    a.send(throttle)
+    assert a.next().is_(NS_COMP, 'throttle')
+    for _ in range(20):
+        b.send(ROUTE % ('a.x', 'b.x', '', "<message xmlns='jabber:client'>" + 'x' * 60000 + '</message>'))
+    h.expect('does not read')
+    a.wait_closed()
     h.stop()
 
 
