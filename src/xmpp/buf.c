@@ -147,21 +147,35 @@ void buf_int(struct buf *b, int64_t v)
 
 void buf_fmt(struct buf *b, const char *fmt, ...)
 {
-	va_list ap;
+	size_t room = 64; /* most are numbers: written once */
 
-	va_start(ap, fmt);
-	int n = vsnprintf(NULL, 0, fmt, ap);
-	va_end(ap);
-	if (n < 0) {
-		b->failed = true;
-		return;
+	while (buf_grow(b, room)) {
+		va_list ap;
+
+		va_start(ap, fmt);
+		int n = vsnprintf(b->p + b->n, room, fmt, ap);
+		va_end(ap);
+		if (n < 0) {
+			b->failed = true;
+			return;
+		}
+		if ((size_t)n < room) {
+			b->n += (uint32_t)n;
+			return;
+		}
+		room = (size_t)n + 1;
 	}
-	if (!buf_grow(b, (size_t)n + 1))
-		return;
-	va_start(ap, fmt);
-	vsnprintf(b->p + b->n, (size_t)n + 1, fmt, ap);
-	va_end(ap);
-	b->n += (uint32_t)n;
+}
+
+/* n digits and what follows them. */
+static void put_digits(struct buf *b, int64_t v, int n, char behind)
+{
+	char text[8];
+
+	text[n] = behind;
+	for (int i = n; i-- > 0; v /= 10)
+		text[i] = (char)('0' + v % 10);
+	buf_put(b, span_of(text, (size_t)n + 1));
 }
 
 void buf_utc(struct buf *b, int64_t unix_seconds)
@@ -182,6 +196,13 @@ void buf_utc(struct buf *b, int64_t unix_seconds)
 	int64_t month = mp < 10 ? mp + 3 : mp - 9;
 	int64_t year = yoe + era * 400 + (month <= 2);
 
-	buf_fmt(b, "%04" PRId64 "-%02" PRId64 "-%02" PRId64 "T%02" PRId64 ":%02" PRId64 ":%02" PRId64 "Z", year, month, day,
-		rest / 3600, rest / 60 % 60, rest % 60);
+	if (year >= 0 && year <= 9999)
+		put_digits(b, year, 4, '-');
+	else
+		buf_fmt(b, "%04" PRId64 "-", year);
+	put_digits(b, month, 2, '-');
+	put_digits(b, day, 2, 'T');
+	put_digits(b, rest / 3600, 2, ':');
+	put_digits(b, rest / 60 % 60, 2, ':');
+	put_digits(b, rest % 60, 2, 'Z');
 }
