@@ -79,6 +79,7 @@ struct link {
 	/* salvage.c's, when nobody else knows the link any more: a chunk that was not written, what was of it, what has been looked at */
 	struct span wreck;
 	uint32_t wreck_written, wreck_off;
+	uint64_t wreck_said, wreck_to; /* the message looked at last, and whose copy it was: hashes */
 
 	struct bound *names;
 	struct peer_gone **gone; /* for the end of the whole link, one for each shard */

@@ -58,6 +58,26 @@ static bool is_stored(const struct packet *p)
 		memcmp(content.p + delay.n, domain.p, domain.n) == 0;
 }
 
+/* A message for an account goes to several sessions of it, one behind the other: that is one message still. */
+static bool is_copy(struct link *link, const struct packet *p)
+{
+	const struct route *r = &p->route;
+	const struct span parts[] = { jid_full(&p->from), jid_bare(&p->to), packet_slice(p, r->id), packet_slice(p, r->stanza_type),
+		packet_slice(p, r->content) };
+	struct span session = packet_slice(p, r->sm);
+	uint64_t said = 0, to = hash_bytes(session);
+	bool copy;
+
+	if (r->payload != PL_MESSAGE)
+		return false;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		said = said * 0x9e3779b97f4a7c15u + hash_bytes(parts[i]);
+	copy = said == link->wreck_said && to != link->wreck_to;
+	link->wreck_said = said;
+	link->wreck_to = to;
+	return copy;
+}
+
 /* Another component's, for one that is gone: back, as a router that does not know it would have sent it. */
 static void bounce(struct transit *t)
 {
@@ -93,7 +113,7 @@ static bool send_on(struct transit *t, bool all)
 	if (!jid_prep(&p->to, slice_of(t->frame, r->stanza_to), room.to) || !jid_prep(&p->from, slice_of(t->frame, r->stanza_from), room.from))
 		return true; /* the server's own word to a session */
 	if (r->flags & (ROUTE_HAS_C2S | ROUTE_HAS_SM)) {
-		if (is_stored(p))
+		if (is_stored(p) || is_copy(t->link, p))
 			return true;
 		p->stage = STAGE_DELIVER;
 		p->hash = hash_bytes(jid_bare(&p->to));

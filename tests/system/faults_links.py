@@ -11,7 +11,7 @@ import socket
 import struct
 import subprocess
 
-from component import HEADER, Component, FakeC2S, Hub, attr
+from component import HEADER, FakeC2S, Hub, Marks, attr
 from fake_router import FakeRouter
 from servers import Report, World, need_shardsm
 from xmltree import NS_COMPONENT, NS_STREAMS
@@ -87,12 +87,12 @@ class Site:
         bob.queue.clear()
         return bob
 
-    def say(self, to):
+    def say(self, to, size=1):
         """alice sends a message that asks to be told when it is stored. Its id."""
         self.count += 1
         ident = 'm%d' % self.count
         self.alice.send("<message type='chat' to=%s id='%s'><body>%s</body><x xmlns='%s'><offline/></x></message>" % (
-            attr(to), ident, ident, EVENT))
+            attr(to), ident, 'x' * size, EVENT))
         return ident
 
     def stored(self, ident):
@@ -109,15 +109,19 @@ class Site:
         ident = self.say(self.jid('carol') + '/c')
         self.hub.until(lambda: any(n.get('id') == ident for n in self.carol.queue), "carol's message")
 
-    def back(self, want, c2s=None):
-        """bob comes by another way and gets what was stored, in order and once."""
-        bob = (c2s or self.c2s).start(self.jid('bob') + '/back')
+    def back(self, want, order=True):
+        """bob comes by another way and gets what was stored, once. Without order: what was sent after the end of a link may be stored before
+        what had waited for it."""
+        bob = self.c2s.start(self.jid('bob') + '/back')
         bob.send('<presence/>')
-        bob.send("<message to=%s id='end' type='chat'/>" % attr(bob.jid))
-        self.hub.until(lambda: any(n.get('id') == 'end' for n in bob.queue), 'what was stored')
-        got = [n.get('id') for n in bob.queue if n.name == 'message' and n.get('id') != 'end']
+        self.hub.until(lambda: len([n for n in bob.queue if n.name == 'message']) >= len(want),
+                       lambda: 'what was stored: %d of %d' % (len([n for n in bob.queue if n.name == 'message']), len(want)), 60)
+        Marks(self.hub).flush([bob], [self.jid('bob')])
+        got = [n.get('id') for n in bob.queue if n.name == 'message']
         bob.end()
         self.hub.until(lambda: bob.ended, "the end of bob's session")
+        if not order:
+            got, want = sorted(got), sorted(want)
         assert got == want, 'bob got %s, not %s' % (got, want)
 
     def close(self):
@@ -185,6 +189,70 @@ def frozen(site):
     assert [n.get('id') for n in bob.queue if n.name == 'message'] == sent
     c2s.close()
     site.hub.until(lambda: site.c2s.adverts.get('frozen') is False, 'its end')
+
+
+def not_taken(site, messages, size):
+    """A c2s that takes nothing loses its link. Each message was taken by it, or by the kernel, or comes back as an error, or is stored;
+    those that had been stored before, and were on their way, stay stored."""
+    waiting = [site.say(site.jid('bob')) for _ in range(3)]
+    site.hub.until(lambda: all(site.stored(i) for i in waiting), 'the word that they are stored')
+    site.c2s.adverts.clear()
+    site.alice.queue.clear()
+    c2s = site.connect('stuck')
+    c2s.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    bob = c2s.start(site.jid('bob') + '/b')
+    site.hub.links.remove(c2s)
+    sent = [site.say(bob.jid, size) for _ in range(messages)]
+    bob.send('<presence/>')   # the stored ones come behind all of this
+    site.served()
+    site.hub.until(lambda: site.c2s.adverts.get('stuck') is False, 'the end of its link', 6 * SILENCE)
+
+    def errors():
+        return [n.get('id') for n in site.alice.queue if n.name == 'message' and n.get('type') == 'error']
+    with open('/proc/sys/net/ipv4/tcp_wmem') as f:
+        kernel = 2 * int(f.read().split()[2]) // size
+    # the kernel takes the first of them
+    site.hub.until(lambda: all(site.stored(i) for i in set(sent[kernel:]) - set(errors())), 'what became of all of them')
+    Marks(site.hub).flush([site.alice], [site.jid('alice'), site.jid('bob')])
+    while not c2s.eof:
+        c2s.receive()
+    got = [n.get('id') for n in bob.queue if n.name == 'message']
+    back, stored = errors(), [i for i in sent if site.stored(i)]
+    silent = [i for i in sent if i not in got + back + stored]
+    print('# %d messages of %d bytes: %d taken, %d with the kernel, %d came back, %d stored' % (
+        messages, size, len(got), len(silent), len(back), len(stored)))
+    assert sorted(got + silent + back + stored) == sorted(sent), 'twice'
+    assert len(silent) <= kernel, 'lost without a word: %s' % silent
+    assert back or stored, 'nothing came back, and nothing was stored'
+    c2s.close()
+    site.served()
+    site.back(waiting + stored, order=False)
+
+
+def two_copies(site):
+    """A message for an account with two sessions, both on a link that takes nothing: it is stored once."""
+    site.c2s.adverts.clear()
+    c2s = site.connect('stuck')
+    c2s.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    people = [c2s.start('%s/%s' % (site.jid('bob'), r)) for r in 'bB']
+    for session in people:
+        session.send('<presence/>')
+    site.hub.until(lambda: all(len(s.queue) >= 2 for s in people), 'that they see each other')
+    site.hub.links.remove(c2s)
+    for _ in range(60):   # fills the link
+        site.alice.send("<message type='headline' to=%s><body>%s</body></message>" % (attr(people[0].jid), 'x' * 400000))
+    idents = [site.say(site.jid('bob')) for _ in range(5)]
+    site.served()
+    site.hub.until(lambda: site.c2s.adverts.get('stuck') is False, 'the end of its link', 6 * SILENCE)
+    site.hub.until(lambda: all(site.stored(i) for i in idents), 'the word that they are stored')
+    site.served()
+    c2s.close()
+    site.back(idents)
+
+
+def frozen_for_too_long(site):
+    """Longer than limits.link-silence."""
+    not_taken(site, 60, 400000)
 
 
 def crowd(site):
@@ -332,7 +400,7 @@ def router_gone_without_a_word(world):
     assert process.stop() == 0, process.tail()
 
 
-LISTENING = (killed_in_mid_frame, frozen, crowd, half_headers)
+LISTENING = (killed_in_mid_frame, frozen, two_copies, frozen_for_too_long, crowd, half_headers)
 DIALLING = (router_hangs_up, router_errors_at_once, name_taken_after_a_loss, name_taken_at_start)
 
 
