@@ -16,7 +16,9 @@
 #define NS_EXPIRE "jabber:x:expire"
 #define NS_DELAY "urn:xmpp:delay"
 #define NS_OLD_DELAY "jabber:x:delay"
-#define PAGE 200 /* rows of one read: what is in memory of a long queue at a time */
+/* Rows of one read: what is in memory of a long queue at a time. As many of the largest packets (limits.frame-bytes, as it is by default) are
+ * less than an answer of the database may hold. */
+#define PAGE 50
 
 static struct options {
 	bool drop_messages, store_headlines;
