@@ -49,8 +49,17 @@ static inline bool packet_session(struct packet *p)
 	return p->flags & PACKET_SESSION;
 }
 
-/* One pass-through attribute as it came, " name='value'". */
+/* The pass-through attributes one after the other, those among them that run together in the last (see route.h). at: { 0 } before the
+ * first. False: there are no more. */
+struct packet_attrs {
+	uint32_t i;
+	struct slice rest;
+};
+bool packet_next_attr(const struct packet *p, struct packet_attrs *at, struct route_attr *a);
+/* One of them as it came, " name='value'". */
 void packet_put_attr(struct buf *out, const struct packet *p, const struct route_attr *a);
+/* Is it the declaration of a prefix? */
+bool packet_attr_declares(const struct packet *p, const struct route_attr *a, struct span *prefix);
 
 /* A run of packets for one thread. */
 struct batch {

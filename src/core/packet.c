@@ -211,6 +211,50 @@ void packet_drop(struct packet **kept)
 	*kept = NULL;
 }
 
+/* Of name='value', with or without the last quote and with more behind it, what it begins with. Returns how much that is. */
+static uint32_t first_attr(const struct packet *p, struct slice run, struct route_attr *a)
+{
+	struct span text = packet_slice(p, run);
+	const char *equals = memchr(text.p, '=', text.n), *value = equals + 2, *end = text.p + text.n, *close;
+
+	a->quote = equals[1];
+	a->name = (struct slice){ run.off, (uint32_t)(equals - text.p) };
+	close = memchr(value, a->quote, (size_t)(end - value));
+	if (!close)
+		close = end;
+	a->value = (struct slice){ run.off + (uint32_t)(value - text.p), (uint32_t)(close - value) };
+	return (uint32_t)(close - text.p);
+}
+
+bool packet_next_attr(const struct packet *p, struct packet_attrs *at, struct route_attr *a)
+{
+	const struct route *r = &p->route;
+	uint32_t used;
+
+	if (at->i < r->nattrs) {
+		*a = r->attrs[at->i++];
+		if (likely(at->i < ROUTE_ATTRS))
+			return true;
+		at->rest = (struct slice){ a->name.off, a->value.off + a->value.len - a->name.off };
+	}
+	if (!at->rest.len)
+		return false;
+	used = first_attr(p, at->rest, a);
+	used = at->rest.len - used > 2 ? used + 2 : at->rest.len; /* the quote and a blank */
+	at->rest = (struct slice){ at->rest.off + used, at->rest.len - used };
+	return true;
+}
+
+bool packet_attr_declares(const struct packet *p, const struct route_attr *a, struct span *prefix)
+{
+	struct span name = packet_slice(p, a->name);
+
+	if (name.n <= 6 || memcmp(name.p, "xmlns:", 6) != 0)
+		return false;
+	*prefix = span_of(name.p + 6, name.n - 6);
+	return true;
+}
+
 void packet_put_attr(struct buf *out, const struct packet *p, const struct route_attr *a)
 {
 	buf_str(out, " ");

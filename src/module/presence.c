@@ -70,10 +70,12 @@ static enum verdict unavailable(struct event *ev)
 {
 	struct buf *attrs = scratch(ev->shard, 0);
 	const struct packet *p = ev->packet;
+	struct packet_attrs at = { 0 };
+	struct route_attr a;
 
-	for (int i = 0; i < p->route.nattrs; i++)
-		if (!span_is(packet_slice(p, p->route.attrs[i].name), "type"))
-			packet_put_attr(attrs, p, &p->route.attrs[i]);
+	while (packet_next_attr(p, &at, &a))
+		if (!span_is(packet_slice(p, a.name), "type"))
+			packet_put_attr(attrs, p, &a);
 	presence_leave(ev->session, attrs->failed ? (struct span){ 0 } : buf_span(attrs), packet_slice(p, p->route.content));
 	return V_HANDLED;
 }

@@ -153,13 +153,13 @@ static const char *tag_of(const struct packet *p, char *out, size_t cap)
 /* What a stanza's content needs to stand in another start tag: the prefixes that were declared in its own. */
 static void put_declarations(struct buf *b, const struct packet *p)
 {
-	for (int i = 0; i < p->route.nattrs; i++) {
-		const struct route_attr *a = &p->route.attrs[i];
-		struct span name = packet_slice(p, a->name);
+	struct packet_attrs at = { 0 };
+	struct route_attr a;
+	struct span prefix;
 
-		if (name.n > 6 && memcmp(name.p, "xmlns:", 6) == 0)
-			packet_put_attr(b, p, a);
-	}
+	while (packet_next_attr(p, &at, &a))
+		if (packet_attr_declares(p, &a, &prefix))
+			packet_put_attr(b, p, &a);
 	if (p->route.flags & ROUTE_SESSION_PREFIX) {
 		buf_str(b, " xmlns:");
 		buf_put(b, packet_slice(p, p->route.session_prefix));

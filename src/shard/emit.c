@@ -77,30 +77,28 @@ static size_t attrs_size(const struct packet *p)
 
 static bool declares(const struct packet *p, struct span prefix)
 {
-	for (int i = 0; i < p->route.nattrs; i++) {
-		struct span name = packet_slice(p, p->route.attrs[i].name);
+	struct packet_attrs at = { 0 };
+	struct route_attr a;
+	struct span declared;
 
-		if (name.n == prefix.n + 6 && memcmp(name.p, "xmlns:", 6) == 0 &&
-			memcmp(name.p + 6, prefix.p, prefix.n) == 0)
+	while (packet_next_attr(p, &at, &a))
+		if (packet_attr_declares(p, &a, &declared) && span_eq(declared, prefix))
 			return true;
-	}
 	return false;
 }
 
 /* The prefix under which this stanza may carry session attributes: the one that it came with, else one that it does not use. */
 static struct span session_prefix(const struct packet *p)
 {
-	static const struct span free_ones[] = { { "sm", 2 }, { "sc", 2 }, { "s0", 2 }, { "s1", 2 }, { "s2", 2 }, { "s3", 2 },
-		{ "s4", 2 }, { "s5", 2 }, { "s6", 2 }, { "s7", 2 }, { "s8", 2 }, { "s9", 2 }, { "sa", 2 }, { "sb", 2 }, { "se", 2 },
-		{ "sf", 2 }, { "sg", 2 } }; /* one more than ROUTE_ATTRS */
-	struct span came = packet_slice(p, p->route.session_prefix);
-	size_t i = 0;
+	/* Longer than a stanza can have declarations: one of its beginnings is free. */
+	static const char run[] = "ssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssss";
+	struct span came = packet_slice(p, p->route.session_prefix), prefix = SPAN("sm");
 
 	if (came.n)
 		return came;
-	while (i < sizeof(free_ones) / sizeof(*free_ones) - 1 && declares(p, free_ones[i]))
-		i++;
-	return free_ones[i];
+	for (uint32_t n = 1; unlikely(declares(p, prefix)) && n < sizeof(run); n++)
+		prefix = span_of(run, n);
+	return prefix;
 }
 
 static char *put_jid_attr(char *at, struct span name, const struct jid *j)

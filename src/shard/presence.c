@@ -140,13 +140,14 @@ void presence_leave(struct session *s, struct span attrs, struct span content)
 /* The pass-through attributes of a stanza as raw XML, without type and id. */
 static void keep_attrs(struct buf *out, const struct packet *p)
 {
-	for (int i = 0; i < p->route.nattrs; i++) {
-		const struct route_attr *a = &p->route.attrs[i];
-		struct span name = packet_slice(p, a->name);
+	struct packet_attrs at = { 0 };
+	struct route_attr a;
 
-		if (span_is(name, "type") || span_is(name, "id"))
-			continue;
-		packet_put_attr(out, p, a);
+	while (packet_next_attr(p, &at, &a)) {
+		struct span name = packet_slice(p, a.name);
+
+		if (!span_is(name, "type") && !span_is(name, "id"))
+			packet_put_attr(out, p, &a);
 	}
 }
 

@@ -167,12 +167,14 @@ void stored_unavailable(struct shard *shard, struct span row, const struct jid *
 
 void request_attrs(struct buf *out, const struct packet *p)
 {
-	for (int i = 0; i < p->route.nattrs; i++) {
-		const struct route_attr *a = &p->route.attrs[i];
-		struct span name = packet_slice(p, a->name);
+	struct packet_attrs at = { 0 };
+	struct route_attr a;
+
+	while (packet_next_attr(p, &at, &a)) {
+		struct span name = packet_slice(p, a.name);
 
 		if (span_is(name, "id") || span_is(name, "xml:lang"))
-			packet_put_attr(out, p, a);
+			packet_put_attr(out, p, &a);
 	}
 }
 

@@ -118,15 +118,19 @@ static void read_top(struct reader *rd, const struct xml *e)
 		r->flags |= ROUTE_MULTI;
 }
 
-/* The declaration of NS_SESSION whose prefix the payload's attributes are taken to have: the payload's own, else one around it. */
+/* The declaration of NS_SESSION whose prefix the payload's attributes are taken to have: the payload's own, else one around it that the
+ * payload does not redeclare. */
 static const char *session_declaration(const struct xml *e)
 {
-	for (mxml_node_t *n = xml_node(e), *parent; (parent = mxmlGetParent(n)); n = parent) {
+	mxml_node_t *payload = xml_node(e);
+
+	for (mxml_node_t *n = payload, *parent; (parent = mxmlGetParent(n)); n = parent) {
 		int count = mxmlElementGetAttrCount(n);
 		for (int i = 0; i < count; i++) {
 			const char *name, *value = mxmlElementGetAttrByIndex(n, i, &name);
 			struct span prefix;
-			if (xml_declares(name, &prefix) && prefix.n && strcmp(value, NS_SESSION) == 0)
+			if (xml_declares(name, &prefix) && prefix.n && strcmp(value, NS_SESSION) == 0 &&
+				(n == payload || !mxmlElementGetAttr(payload, name)))
 				return name;
 		}
 	}
