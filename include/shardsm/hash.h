@@ -1,5 +1,9 @@
 /* hash.h - keyed hashing (SipHash-1-3, key from the kernel at start) and unguessable bytes.
  * Threads: any, after hash_init(). hash_random() keeps a per-thread pool.
+ *
+ * A place that bytes of a peer's choice lead to is found by hash_bytes() and nothing else: users and sessions (shard/index), names
+ * (core/names), failed logins (io/penalty), who was told of a vacation, asked for a mail or has a row elsewhere, published rosters
+ * (these last of one size). The rest is sorted (rosters, sets of JIDs) or bounded and walked (requests for subscription, a link's shapes).
  */
 #ifndef SHARDSM_HASH_H
 #define SHARDSM_HASH_H

@@ -4,6 +4,7 @@
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "shardsm/hash.h"
 
@@ -100,4 +101,28 @@ Test(secrets, equal_only_when_equal)
 	cr_assert(hash_equal_secret(SPAN("secret"), SPAN("secret")));
 	cr_assert_not(hash_equal_secret(SPAN("secret"), SPAN("secreT")));
 	cr_assert_not(hash_equal_secret(SPAN("secret"), SPAN("secre")));
+}
+
+/* A table that peers fill: what is in one place of it is up to the key alone, and seldom much. */
+Test(hashing, names_that_are_alike_spread_over_a_table)
+{
+	enum { NAMES = 20000, PLACES = 32768, MOST = 16 };
+	static uint8_t in[PLACES], before[PLACES];
+	char name[32];
+	int moved = 0;
+
+	for (int round = 0; round < 2; round++) {
+		hash_init();
+		memcpy(before, in, sizeof(in));
+		memset(in, 0, sizeof(in));
+		for (int i = 0; i < NAMES; i++) {
+			int n = snprintf(name, sizeof(name), "u%d@example.com", i);
+			uint64_t place = hash_bytes(span_of(name, (uint32_t)n)) % PLACES;
+
+			cr_assert_lt(++in[place], MOST, "%d in one place", in[place]);
+		}
+	}
+	for (int i = 0; i < PLACES; i++)
+		moved += in[i] != before[i];
+	cr_assert_gt(moved, PLACES / 4, "another key, and only %d places differ", moved);
 }
