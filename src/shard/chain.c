@@ -141,6 +141,17 @@ static unsigned subject_of(const struct event *ev)
 	}
 }
 
+/* Nothing else says why such a server is up and of no use. */
+static void warn_of_empty(const struct server *server)
+{
+	const char *path = config_path(server->set.config);
+
+	if (server->chains[CHAIN_IN_SESS].n == 0)
+		log_warning("%s: <modules> has no in-sess chain: what clients send will be refused", path);
+	if (server->chains[CHAIN_PKT_USER].n == 0)
+		log_warning("%s: <modules> has no pkt-user chain: users will get nothing from anybody", path);
+}
+
 void chains_read(struct server *server)
 {
 	const struct config_value *v;
@@ -159,8 +170,7 @@ void chains_read(struct server *server)
 	for (int i = 0; i < CHAIN_COUNT; i++)
 		find_hooks(&server->chains[i], i);
 	server->everybody = !in_any_chain(server, module_named(SPAN("active")));
-	if (server->chains[CHAIN_IN_SESS].n == 0)
-		log_warning("%s: <modules> has no in-sess chain: clients will get no answers", config_path(server->set.config));
+	warn_of_empty(server);
 }
 
 bool server_read_options(struct config *config, struct change *change)

@@ -10,7 +10,9 @@ sys.dont_write_bytecode = True
 import os
 import sqlite3
 from datetime import datetime
+from unittest.mock import patch
 
+import servers
 from run_transcripts import Server
 from servers import World, need_jabberd2, run_cases
 from transcript import Player
@@ -106,6 +108,66 @@ alice/a > <message to='bob@{d}' id='m2'><body>x</body><amp xmlns='http://jabber.
 alice/a < <message from='bob@{d}' to='alice@{d}/a' id='m2' type='error'><error type='modify'><bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><unsupported-conditions xmlns='http://jabber.org/protocol/amp'><rule action='drop' condition='expire-at' value='2004-01-01T00:00:00Z'/></unsupported-conditions></error>...</message>
 alice/a > <iq type='get' id='d1' to='{d}'><query xmlns='http://jabber.org/protocol/disco#info' node='http://jabber.org/protocol/amp'/></iq>
 alice/a < <iq type='result' id='d1' from='{d}' to='alice@{d}/a'><query xmlns='http://jabber.org/protocol/disco#info' node='http://jabber.org/protocol/amp'><identity name='{any}' category='im' type='server'/><feature var='http://jabber.org/protocol/amp'/><feature var='http://jabber.org/protocol/amp?action=drop'/><feature var='http://jabber.org/protocol/amp?action=error'/><feature var='http://jabber.org/protocol/amp?action=notify'/><feature var='http://jabber.org/protocol/amp?condition=deliver'/><feature var='http://jabber.org/protocol/amp?condition=match-resource'/></query></iq>
+nothing
+"""
+
+AMP_ALERT_ONLY = """
+user alice bob
+online alice/a bob/b
+alice/a > <message to='bob@{d}' id='m1'><body>x</body><amp xmlns='http://jabber.org/protocol/amp'><rule action='alert' condition='match-resource' value='exact'/></amp></message>
+alice/a < <message from='bob@{d}' to='alice@{d}/a' id='m1' type='error'><error type='modify'><bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><unsupported-conditions xmlns='http://jabber.org/protocol/amp'><rule action='alert' condition='match-resource' value='exact'/></unsupported-conditions></error>...</message>
+alice/a > <iq type='get' id='d1' to='{d}'><query xmlns='http://jabber.org/protocol/disco#info' node='http://jabber.org/protocol/amp'/></iq>
+alice/a < <iq type='result' id='d1' from='{d}' to='alice@{d}/a'><query xmlns='http://jabber.org/protocol/disco#info' node='http://jabber.org/protocol/amp'><identity name='{any}' category='im' type='server'/><feature var='http://jabber.org/protocol/amp'/><feature var='http://jabber.org/protocol/amp?action=alert'/><feature var='http://jabber.org/protocol/amp?condition=expire-at'/></query></iq>
+nothing
+"""
+
+# The store is there all the same: the setting tells the rules only.
+AMP_NO_STORAGE = """
+user alice bob
+online alice/a bob/b
+follows alice bob
+bob/b end
+drop
+alice/a > <message to='bob@{d}' id='m1'><body>x</body><amp xmlns='http://jabber.org/protocol/amp'><rule action='drop' condition='deliver' value='stored'/><rule action='alert' condition='deliver' value='none'/></amp></message>
+alice/a < <message from='bob@{d}' to='alice@{d}/a' id='m1'><amp xmlns='http://jabber.org/protocol/amp' status='alert' from='alice@{d}/a' to='bob@{d}'><rule action='alert' condition='deliver' value='none'/></amp></message>
+alice/a > <message to='bob@{d}' id='m2'><body>kept</body></message>
+nothing
+session bob/b
+bob/b > <presence/>
+alice/a <? <presence from='bob@{d}/b' to='{any}'/>
+bob/b <? <presence from='bob@{d}/b' to='{me}'/>
+bob/b < <message from='alice@{d}/a' to='bob@{d}' id='m2'><body>kept</body>...</message>
+nothing
+"""
+
+# Chains that nobody would write. A twin has nothing left to do, but in disco-extend.
+ODD_CHAINS = {
+    'pkt-sm': 'echo none-such echo roster',
+    "pkt-sm' again='": 'iq-ping disco',
+    'none-such': 'echo',
+    'sess-start': 'disco status status',
+    'user-load': 'active active roster roster privacy vacation',
+    'disco-extend': 'iq-version iq-version',
+    'user-unload': 'echo',
+}
+
+ODD_CHAIN_CASES = """
+user alice
+session alice/a
+alice/a > <message to='{d}/echo' id='e'><body>x</body></message>
+alice/a < <message from='{d}/echo' to='{me}' id='e'><body>x</body></message>
+alice/a > <iq type='get' id='p' to='{d}'><ping xmlns='urn:xmpp:ping'/></iq>
+alice/a < <iq type='result' id='p' from='{d}' to='{me}'/>
+alice/a > <iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>
+alice/a < <iq type='result' id='r' to='{opt}'><query xmlns='jabber:iq:roster'/></iq>
+nothing
+"""
+
+NO_CHAIN_CASES = """
+user alice
+session alice/a
+alice/a > <iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>
+alice/a < <iq type='error' id='r' to='{opt}'>{err:cancel:service-unavailable}...</iq>
 nothing
 """
 
@@ -387,6 +449,22 @@ def odd_rows():
                 db.close()
 
 
+def with_chains(chains, stock, told, text):
+    """Plays text on a server with other chains, and looks for what its log says of them."""
+    with patch.dict(servers.CHAINS, chains), World() as world:
+        if stock:
+            need_jabberd2('router', 'sm')
+            world.make_schema()
+        server = StandIn(world, stock)
+        for line in told:
+            server.process.wait_line(line)
+        player = Player(server, 't.test')
+        try:
+            play(world, player, text)
+        finally:
+            player.close()
+
+
 class StandIn(Server):
     """A Server on a database that is there already."""
 
@@ -412,6 +490,13 @@ CASES = {
     'dropsubscriptions': lambda: with_options('<offline><dropsubscriptions/></offline>', DROP_REQUESTS),
     'amp': lambda: with_options('<amp><disableactions><alert/></disableactions><disableconditions><expireat/>'
                                 '</disableconditions></amp>', AMP_OFF),
+    'amp alert only': lambda: with_options('<amp><disableactions><drop/><error/><notify/></disableactions><disableconditions><deliver/>'
+                                           '<matchresource/></disableconditions></amp>', AMP_ALERT_ONLY),
+    'amp no storage': lambda: with_options('<amp><offlinestoragedisabled/></amp>', AMP_NO_STORAGE),
+    'odd chains': lambda: with_chains(ODD_CHAINS, False, (r"sm\.xml:\d+: module 'none-such' in chain 'pkt-sm' is not one of",
+                                                          r"sm\.xml:\d+: no module chain is called 'none-such'"), ODD_CHAIN_CASES),
+    'odd chains, jabberd2': lambda: with_chains(ODD_CHAINS, True, (r"unknown chain type 'none-such'",), ODD_CHAIN_CASES),
+    'no chains': lambda: with_chains({'in-sess': '', 'pkt-user': ''}, False, ('no in-sess chain: ', 'no pkt-user chain: '), NO_CHAIN_CASES),
     'vcard': lambda: with_options('<user><vcard><max-field-size><default>8</default><avatar>12</avatar></max-field-size>'
                                   '</vcard></user>', VCARD_LIMITS),
     'later': later,
