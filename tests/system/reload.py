@@ -129,14 +129,19 @@ def texts(site):
         return [i.get('jid') for i in site.ask(session, 'get', "<query xmlns='%s'/>" % NS_ROSTER).find('query').elements()]
     assert contacts(alice) == []
     site.edit(('<template></template>', '<template><roster>%s</roster></template>' % template),
-              ('<name>Jabber IM server<', '<name>Renamed<'), ("<items></items>", "<items><item jid='rooms.test' name='Rooms'/></items>"),
+              ('<identity><category>server</category><type>im</type><name>Jabber IM server<',
+               '<identity><category>gateway</category><type>sms</type><name>Renamed<'), ('<agents/>', ''),
+              ("<items></items>", "<items><item jid='rooms.test' name='Rooms'/></items>"),
               ('<discovery>', '<discovery><serverinfo><admin-addresses><value>xmpp:me@x.test</value></admin-addresses></serverinfo>'),
               ('<offline></offline>', '<offline><dropmessages/></offline>'),
               ('<amp></amp>', '<amp><disableactions><drop/></disableactions></amp>'))
     site.reload()
     assert contacts(site.user('bob')) == ['help@y.test']
     info = site.ask(alice, 'get', "<query xmlns='%s'/>" % NS_INFO, DOMAIN)
-    assert info.find('query').find('identity').get('name') == 'Renamed', info
+    identity = info.find('query').find('identity')
+    assert [identity.get(a) for a in ('category', 'type', 'name')] == ['gateway', 'sms', 'Renamed'], info
+    assert 'jabber:iq:agents' not in str(info), info
+    assert site.ask(alice, 'get', "<query xmlns='jabber:iq:agents'/>", DOMAIN).get('type') == 'error'
     assert 'xmpp:me@x.test' in str(info), info
     items = site.ask(alice, 'get', "<query xmlns='%s'/>" % NS_ITEMS, DOMAIN).find('query').elements()
     assert ('rooms.test', 'Rooms') in [(i.get('jid'), i.get('name')) for i in items], items
