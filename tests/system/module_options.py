@@ -356,6 +356,27 @@ c2s << <route to='c2s-{d}' from='{d}'><sc:session xmlns:sc='{S}' action='deleted
 nothing
 """
 
+# Tables without a key take twins, and columns of others' making; of a rule's type jabberd2 reads the first letter.
+TWIN_ROWS = """
+ALTER TABLE "roster-items" ADD COLUMN "colour" TEXT;
+ALTER TABLE "privacy-items" ADD COLUMN "colour" TEXT;
+INSERT INTO "roster-items" ("collection-owner", "jid", "name", "to", "from", "ask", "colour") VALUES
+  ('alice@t.test', 'x@w.test', 'first', 0, 0, 1, 'red'), ('alice@t.test', 'x@w.test', 'last', 1, 1, 0, NULL);
+INSERT INTO "roster-groups" ("collection-owner", "jid", "group") VALUES ('alice@t.test', 'x@w.test', 'g');
+INSERT INTO "privacy-items" ("collection-owner", "list", "type", "value", "deny", "order", "block", "colour") VALUES
+  ('alice@t.test', 'l', 'j', 'x@w.test', 1, 1, 0, 'red'), ('alice@t.test', 'l', 'gr', 'g', 0, 2, 1, NULL),
+  ('alice@t.test', 'l', 's', 'none', 1, 3, 10, NULL);
+"""
+
+TWIN_CASES = """
+session alice/a
+alice/a > <iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>
+alice/a < <iq type='result' id='r' to='{opt}'><query xmlns='jabber:iq:roster'><item jid='x@w.test' name='last' subscription='both'><group>g</group></item></query></iq>
+alice/a > <iq type='get' id='l'><query xmlns='jabber:iq:privacy'><list name='l'/></query></iq>
+alice/a < <iq type='result' id='l' to='{opt}'><query xmlns='jabber:iq:privacy'><list name='l'><item type='jid' value='x@w.test' action='deny' order='1'/><item type='group' value='g' action='allow' order='2'><message/></item><item type='subscription' value='none' action='deny' order='3'><presence-in/><iq/></item></list></query></iq>
+nothing
+"""
+
 
 def play(world, player, text):
     player.play(world.write('case.txt', text))
@@ -449,6 +470,26 @@ def odd_rows():
                 db.close()
 
 
+def twin_rows(stock):
+    if stock:
+        need_jabberd2('router', 'sm')
+    with World() as world:
+        world.make_schema()
+        for text in ('user alice\n', TWIN_CASES):
+            server = StandIn(world, stock)
+            player = Player(server, 't.test')
+            player.users = ['alice'] if text == TWIN_CASES else []
+            try:
+                play(world, player, text)
+            finally:
+                player.close()
+                server.stop()
+            if text != TWIN_CASES:
+                with sqlite3.connect(world.db) as db:
+                    db.executescript(TWIN_ROWS)
+                db.close()
+
+
 def with_chains(chains, stock, told, text):
     """Plays text on a server with other chains, and looks for what its log says of them."""
     with patch.dict(servers.CHAINS, chains), World() as world:
@@ -502,6 +543,8 @@ CASES = {
     'later': later,
     'rows': rows,
     'odd rows': odd_rows,
+    'twin rows': lambda: twin_rows(False),
+    'twin rows, jabberd2': lambda: twin_rows(True),
 }
 
 
