@@ -8,6 +8,7 @@
 #include "io/link.h"
 #include "shardsm/hash.h"
 #include "shardsm/log.h"
+#include "shardsm/rcu.h"
 
 static bool serve(struct io *io, struct span name)
 {
@@ -99,6 +100,7 @@ struct io *io_open(const struct io_config *config)
 	if (!io)
 		return NULL;
 	io->cfg = *config;
+	links_orphaned(false);
 	pthread_mutex_init(&io->binding, NULL);
 	pthread_mutex_init(&io->penalties.lock, NULL);
 	sem_init(&io->quiet, 0, 0);
@@ -180,6 +182,9 @@ bool io_stop(struct io **iop, const struct deadline *deadline)
 			pthread_join(io->acceptors[i].thread, NULL);
 		done = done && !io->acceptors[i].left;
 	}
+	/* Names still hold links. One that they let go of from here on is freed; those that were let go of before are in the mailboxes. */
+	links_orphaned(true);
+	rcu_settle();
 	io_free(iop);
 	return done;
 }

@@ -94,6 +94,14 @@ static void link_overflow(struct outbox *ob)
 	link_ask(ob, ASK_CLOSE);
 }
 
+/* No acceptor is there any more that could do something with what a lost link was not sent. */
+static _Atomic bool orphans;
+
+void links_orphaned(bool now)
+{
+	atomic_store(&orphans, now);
+}
+
 static void link_free(struct outbox *ob)
 {
 	struct link *link = caa_container_of(ob, struct link, ob);
@@ -101,7 +109,7 @@ static void link_free(struct outbox *ob)
 
 	if (link->watch.fd >= 0)
 		close(link->watch.fd);
-	if (!ob->lost) {
+	if (!ob->lost || atomic_load(&orphans)) {
 		link_destroy(link);
 		return;
 	}

@@ -218,6 +218,8 @@ void link_lost(struct link *link, const char *why); /* the end, without words */
 void link_read_last(struct link *link); /* what has come by now, within bounds */
 void link_stop_reading(struct link *link);
 void link_destroy(struct link *link);
+/* From here on, or no longer: what others let go of is nobody's to salvage, and freed at once. */
+void links_orphaned(bool now);
 bool link_drained(const struct link *link);         /* all is with the kernel */
 static inline bool link_alive(const struct link *link) { return link->stage < LINK_CLOSING; }
 

@@ -54,12 +54,12 @@ pgsql_end() { # MODE
 }
 
 mysql_make() {
-	as_nobody mariadb-install-db --no-defaults --datadir="$dir/data" --auth-root-authentication-method=normal --skip-test-db \
+	as_nobody mariadb-install-db --no-defaults --datadir="$dir/data" --tmpdir="$dir/data" --auth-root-authentication-method=normal --skip-test-db \
 		>"$dir/make.log" 2>&1
 }
 
 mysql_start() {
-	as_nobody mariadbd --no-defaults --datadir="$dir/data" --socket="$dir/socket" --pid-file="$dir/pid" --skip-networking \
+	as_nobody mariadbd --no-defaults --datadir="$dir/data" --tmpdir="$dir/data" --socket="$dir/socket" --pid-file="$dir/pid" --skip-networking \
 		--log-error="$dir/server.log" --innodb-flush-log-at-trx-commit="${SHARDSM_TEST_FSYNC:-2}" --innodb-buffer-pool-size=64M \
 		--max-connections=300 --performance-schema=off >/dev/null 2>&1 &
 	child=$!

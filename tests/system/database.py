@@ -177,10 +177,10 @@ class MariadbServer(DatabaseServer):
 
     def make(self):
         self.run('mariadb-install-db', '--no-defaults', '--datadir=' + self.data, '--auth-root-authentication-method=normal',
-                 '--skip-test-db')
+                 '--skip-test-db', '--tmpdir=' + self.data)   # two at a time step on each other's tables in /tmp
 
     def command(self):
-        return self.as_user('mariadbd', '--no-defaults', '--datadir=' + self.data, '--bind-address=127.0.0.1', '--port=%d' % self.port,
+        return self.as_user('mariadbd', '--no-defaults', '--datadir=' + self.data, '--tmpdir=' + self.data, '--bind-address=127.0.0.1', '--port=%d' % self.port,
                             '--socket=' + os.path.join(self.path, 'socket'), '--pid-file=' + os.path.join(self.path, 'pid'),
                             '--innodb-flush-log-at-trx-commit=2', '--innodb-buffer-pool-size=64M', '--performance-schema=off',
                             '--skip-name-resolve', *self.options)

@@ -129,7 +129,8 @@ def deaf_link(world):
     here.process.kill(signal.SIGTERM)
     closed(here, here.c2s)
     assert alice.ended == 'ended', alice.queue
-    assert here.process.wait() == EXIT_LEFT
+    status = here.process.wait()
+    assert status == EXIT_LEFT, 'exit status %d:\n%s' % (status, here.process.tail())
     here.process.wait_line('not all that was meant for them written')
     deaf.sock.close()
     here.close()
