@@ -191,7 +191,7 @@ class Guard:
         threads = sorted(f for f in os.listdir(directory) if re.fullmatch(r'callgrind-\d+', f))
         counts = Counts.of_profiles([Profile(os.path.join(directory, f)) for f in threads], ops)
         if counts.total < 100:
-            raise Failed(f'{name}: callgrind counted next to nothing')
+            raise Failed(f'{name}: callgrind counted next to nothing (built before valgrind was there? Then make clean all)')
         return counts
 
     def count_all(self, names):

@@ -23,12 +23,12 @@
 
 #if __has_include(<valgrind/callgrind.h>)
 #include <valgrind/callgrind.h>
-
-SHARD_THREAD_BEGIN /* the one thread here is every shard's */
-#else
-#define CALLGRIND_START_INSTRUMENTATION rig_die("built without valgrind's headers: install the Debian package valgrind, and make clean all")
+#else /* nothing is counted then, which guard.py tells */
+#define CALLGRIND_START_INSTRUMENTATION ((void)0)
 #define CALLGRIND_TOGGLE_COLLECT ((void)0)
 #endif
+
+SHARD_THREAD_BEGIN /* the one thread here is every shard's */
 
 #define SOCKET_BYTES (4 << 20)
 
