@@ -175,10 +175,10 @@ def start_load(world, server, seconds, seed):
     return world.run('shardsm-bench', argv)
 
 
-def make_users(world):
+def make_users(world, seed):
     world.make_schema()
     sql = subprocess.run([BENCH, '--sql', '--scenario', 'mix', '--sessions', str(SESSIONS), '--contacts', str(CONTACTS),
-                          '--domain', DOMAIN, '--presence'], check=True, stdout=subprocess.PIPE).stdout.decode()
+                          '--domain', DOMAIN, '--presence', '--seed', str(seed)], check=True, stdout=subprocess.PIPE).stdout.decode()
     db = sqlite3.connect(world.db)
     db.executescript(sql)
     db.close()
@@ -237,7 +237,7 @@ def plot(samples, path):
 
 
 def soak(world, seconds, seed, directory):
-    make_users(world)
+    make_users(world, seed)
     server = Server(world)
     faults = Faults(server, seed)
     load = start_load(world, server, seconds, seed)

@@ -304,7 +304,11 @@ def reader_gone(world):
     for number in range(50):
         FakeC2S(other.hub, other.address, 'c%d' % number).connect().close()
     other.works('again')
+    with open(world.path('piped.pid'), encoding='ascii') as f:   # the process that was started is the shell
+        os.kill(int(f.read()), signal.SIGTERM)
+    other.hub.until(lambda: other.c2s.eof, 'the end of the link')
     other.hub.close()
+    other.process.wait()
     site.works()
     site.close()
 
