@@ -149,9 +149,9 @@ class Guard:
         built, libc = run([self.program, '-', 'build']).splitlines()
         compiler, flags, *rest = built.split(', ')
         self.build = ', '.join([compiler, ' '.join(sorted(flags.split())), *rest])
-        self.libraries = f'{libc}, {self.library_versions()}'
+        self.libraries = f'{libc}, {self.versions_of_libraries()}'
 
-    def library_versions(self):
+    def versions_of_libraries(self):
         """Those that a message or a login goes through, by the names of their files."""
         found = []
         for line in sorted(run(['ldd', self.program]).splitlines()):
