@@ -19,7 +19,7 @@ struct subscription {
 struct subscription_step {
 	struct subscription next;
 	bool pass;    /* outbound: route it to the contact; inbound: deliver it to the user */
-	bool reply;   /* inbound subscribe of one who is subscribed already: answer "subscribed" for the user */
+	bool reply;   /* inbound: answer for the user, "subscribed" to a subscribe, "unsubscribed" to an unsubscribe */
 	bool changed; /* next differs from the state before */
 	bool push;    /* the roster as clients see it (to, from, ask) changed */
 };

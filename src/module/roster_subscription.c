@@ -208,15 +208,12 @@ static void respond(struct event *ev, const struct subscription *before, const s
 {
 	struct jid contact = ev->packet->from, me = user_jid(ev->user);
 
-	if (step->reply) {
-		send_presence(ev->shard, "subscribed", &me, &contact);
-		presence_send_all(ev->user, &contact);
-	}
-	/* COMPAT: jabberd2's sm takes an unsubscribe for finished when "unsubscribed" comes back. */
-	if (kind == SUB_UNSUBSCRIBE && before->from) {
+	if (before->from && !step->next.from)
 		presence_send_unavailable_all(ev->user, &contact);
-		send_presence(ev->shard, "unsubscribed", &me, &contact);
-	}
+	if (step->reply)
+		send_presence(ev->shard, kind == SUB_SUBSCRIBE ? "subscribed" : "unsubscribed", &me, &contact);
+	if (step->reply && kind == SUB_SUBSCRIBE)
+		presence_send_all(ev->user, &contact);
 }
 
 static enum verdict on_inbound_committed(struct event *ev, struct store_req *answer)

@@ -44,9 +44,12 @@ struct subscription_step subscription_inbound(struct subscription s, enum subscr
 		r = step(s, n, !s.from && !s.pending);
 		r.reply = s.from;
 		return r;
-	case SUB_UNSUBSCRIBE: /* A.3.2 */
+	case SUB_UNSUBSCRIBE: /* A.3.2: who ends something is answered for the user */
 		n.from = n.pending = false;
-		return step(s, n, s.from || s.pending);
+		r = step(s, n, s.from || s.pending);
+		/* But not a stranger who asked and takes it back: a name without an account would be silent (RFC 6120 section 13.11). */
+		r.reply = r.changed && (s.from || s.to || s.ask);
+		return r;
 	case SUB_SUBSCRIBED: /* A.3.3: only what we asked for */
 		n.to = s.to || s.ask;
 		n.ask = false;

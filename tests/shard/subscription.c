@@ -76,6 +76,12 @@ Test(inbound, unsubscribe)
 {
 	check(subscription_inbound, SUB_UNSUBSCRIBE, (const struct row[]){ { false, NONE }, { false, NONE_OUT }, { true, NONE },
 		{ true, NONE_OUT }, { false, TO }, { true, TO }, { true, NONE }, { true, NONE_OUT }, { true, TO } });
+	/* Wherever the state changes (A.3.2), but for one who would learn from it that the account exists. */
+	for (int i = 0; i < STATES; i++) {
+		struct subscription_step got = subscription_inbound(states[i], SUB_UNSUBSCRIBE);
+
+		cr_expect_eq(got.reply, got.changed && i != NONE_IN, "state %d: reply", i);
+	}
 }
 
 Test(inbound, subscribed)

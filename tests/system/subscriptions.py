@@ -142,10 +142,8 @@ class Case:
         if side == 'in' and kind == 'subscribe' and had:
             need.append('subscribed')   # RFC 6121 3.1.3: answered on the user's behalf
             may.append('available')
-        if side == 'in' and kind == 'unsubscribe' and self.acted:
-            may += ['unsubscribed', 'unavailable']
-        if side == 'out' and kind in ('unsubscribed', 'subscribed'):
-            may += ['unavailable'] if kind == 'unsubscribed' and self.acted else []
+        if side == 'in' and kind == 'unsubscribe' and self.acted and self.state != 'None+In':
+            need.append('unsubscribed')   # RFC 6121 A.3.2; not to a stranger: no account would be silent (RFC 6120 13.11)
         for t in need:
             assert t in types, 'the contact got %s, without %s' % (types, t)
         for t in types:
