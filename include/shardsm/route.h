@@ -140,6 +140,8 @@ enum route_result {
 };
 
 void route_scanner_init(struct route_scanner *s, const struct route_limits *limits);
+/* The same, and as if a stream header had come, of a XEP-0114 link (accept) or another: frames may begin. */
+void route_scanner_begin(struct route_scanner *s, const struct route_limits *limits, bool accept);
 
 /* Cuts and reads the next frame of buf[0..len), skipping white space between frames. *used: bytes that are done with
  * (whitespace skipped, and the frame when there is one). Linear in the bytes however they are split over calls; must be called again with

@@ -14,34 +14,26 @@
 #define TURN_BYTES (256u * 1024) /* looked at in one turn: others want to be read meanwhile */
 #define ERROR_CODE 502           /* gone meanwhile; a stanza error of type wait */
 
-/* Behind a stream header, where frames begin. They are our own: how large they may be was asked when they came. */
-static bool ready(struct link *link)
+/* Where frames begin. They are our own: how large they may be was asked when they came. */
+static void ready(struct link *link)
 {
-	static const struct span headers[] = { { "<stream:stream xmlns:stream='" NS_STREAMS "'>", sizeof("<stream:stream xmlns:stream='" NS_STREAMS "'>") - 1 },
-		{ "<stream:stream xmlns:stream='" NS_STREAMS "' xmlns='" NS_ACCEPT "'>",
-			sizeof("<stream:stream xmlns:stream='" NS_STREAMS "' xmlns='" NS_ACCEPT "'>") - 1 } };
-	const struct span *header = &headers[link->ob.accept];
 	struct route_limits limits = link->home->io->cfg.tuning.limits;
-	struct stream_header ignored;
-	struct route route;
-	size_t used;
 
 	limits.frame_bytes = limits.elements = 1u << 30;
 	route_shapes_free(&link->scanner.shapes);
-	route_scanner_init(&link->scanner, &limits);
-	return route_next(&link->scanner, header->p, header->n, &route, &used) == ROUTE_HEADER &&
-		route_header(&link->scanner, header->p, header->n, &ignored);
+	route_scanner_begin(&link->scanner, &limits, link->ob.accept);
 }
 
 void salvage_begin(struct acceptor *a, struct link *link)
 {
 	struct link **at = &a->wrecks;
 
-	if (a->phase > PHASE_LAST || !ready(link)) {
+	if (a->phase > PHASE_LAST) {
 		log_limited(LOG_LEVEL_WARNING, "%s: what had not been sent to it is lost: too late to do anything else with it", link->ob.name);
 		link_destroy(link);
 		return;
 	}
+	ready(link);
 	while (*at)
 		at = &(*at)->next;
 	link->next = NULL;
@@ -169,8 +161,7 @@ static bool go_on(struct link *link, uint32_t *budget, bool all)
 		if (route_next(&link->scanner, at, link->wreck.n - link->wreck_off, &packet.route, &used) != ROUTE_OK) {
 			/* White space at its end; or what was said before the link was online. */
 			link->wreck_off = link->wreck.n;
-			if (!ready(link))
-				return true;
+			ready(link);
 			continue;
 		}
 		if (link->wreck_off + used > link->wreck_written && !frame_again(link, at + used - packet.route.len, &packet, all))

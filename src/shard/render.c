@@ -50,7 +50,7 @@ static bool scanned(struct shard *shard, struct buf *b, const struct stanza *st,
 	if (route_next(&shard->scanner, b->p, b->n, out, &used) != ROUTE_OK || out->element != EL_ROUTE) {
 		log_error("%s: a stanza of ours is not well-formed (%s): " SPAN_FMT, shard->name, shard->scanner.error,
 			SPAN_ARG(buf_span(b)));
-		(void)shard_scanner_ready(shard);
+		shard_scanner_ready(shard);
 		return false;
 	}
 	return !(out->flags & ROUTE_ODD) || route_mxml(out, b->p, b->p + b->n, b->cap - b->n);

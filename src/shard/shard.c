@@ -285,20 +285,13 @@ static void *shard_main(void *arg)
 
 SHARD_THREAD_END
 
-bool shard_scanner_ready(struct shard *shard)
+void shard_scanner_ready(struct shard *shard)
 {
-	static const char header[] = "<stream:stream xmlns:stream='" NS_STREAMS "'>";
-	struct stream_header ignored;
-	struct route route;
-	size_t used;
-
 	/* What is our own was bounded where it came in; a roster of ten thousand items is one stanza all the same. */
 	const struct route_limits limits = { .frame_bytes = 1u << 30, .depth = shard->server->set.tuning.limits.depth,
 		.attributes = shard->server->set.tuning.limits.attributes, .elements = 1u << 30 };
 
-	route_scanner_init(&shard->scanner, &limits);
-	return route_next(&shard->scanner, header, sizeof(header) - 1, &route, &used) == ROUTE_HEADER &&
-		route_header(&shard->scanner, header, sizeof(header) - 1, &ignored);
+	route_scanner_begin(&shard->scanner, &limits, false);
 }
 
 SHARD_THREAD_BEGIN
@@ -360,7 +353,8 @@ static bool shard_init(struct shard *shard, struct server *server, uint32_t i)
 	buf_init(&shard->fresh_id);
 	shard->online.shared = true;
 	shard->out = out_tray_new();
-	return shard->out && fanout_init(shard) && shard_scanner_ready(shard) &&
+	shard_scanner_ready(shard);
+	return shard->out && fanout_init(shard) &&
 		hash_random(&shard->fresh, sizeof(shard->fresh)) && mailbox_init(&shard->box, shard->name);
 }
 
@@ -388,8 +382,7 @@ void server_retune(struct server *server, const struct server_tuning *tuning)
 	server->set.tuning = *tuning;
 	limit_boxes(server);
 	for (uint32_t i = 0; i < server->set.nshards; i++)
-		if (!shard_scanner_ready(server->shards[i]))
-			log_error("%s: limits.depth and limits.attributes stay what they were", server->shards[i]->name);
+		shard_scanner_ready(server->shards[i]);
 }
 
 struct server *server_new(const struct server_settings *settings)

@@ -231,7 +231,7 @@ void send_answer(struct shard *shard, struct session *s, const struct stanza *st
 bool packet_of_stanza(struct shard *shard, const struct stanza *st, struct packet *out) ON_SHARD MUST_USE;
 bool render(struct shard *shard, struct buf *b, const struct stanza *st, struct packet *out) ON_SHARD MUST_USE;
 
-bool shard_scanner_ready(struct shard *shard); /* shard.c: puts the scanner behind a stream header */
+void shard_scanner_ready(struct shard *shard); /* shard.c: puts the scanner behind a stream header */
 
 static inline struct packet *packet_bare_of(struct packet *p, const struct jid *from, const struct jid *to)
 {

@@ -55,7 +55,7 @@ bool stored_read(struct shard *shard, struct span row, struct packet *out, char 
 	if (b->failed)
 		return false;
 	if (route_next(&shard->scanner, b->p, b->n, &out->route, &used) != ROUTE_OK || used != b->n) {
-		(void)shard_scanner_ready(shard);
+		shard_scanner_ready(shard);
 		return false;
 	}
 	if ((out->route.flags & ROUTE_ODD) && !route_mxml(&out->route, b->p, b->p + b->n, b->cap - b->n))

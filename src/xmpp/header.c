@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include <assert.h>
 #include <strings.h>
 
 #include "xmpp/frame.h"
@@ -146,6 +147,18 @@ enum route_result frame_header(struct route_scanner *s, const char *buf, size_t 
 	if (s->seen > HEADER_MAX)
 		return frame_bad(s, "policy-violation", "a stream header is too long");
 	return ROUTE_MORE;
+}
+
+void route_scanner_begin(struct route_scanner *s, const struct route_limits *limits, bool accept)
+{
+	static const char header[] = "<stream:stream xmlns:stream='" NS_STREAMS "'>";
+	enum route_result result;
+
+	route_scanner_init(s, limits);
+	s->accept = accept;
+	result = read_header(s, header, sizeof header - 1);
+	assert(result == ROUTE_HEADER);
+	(void)result;
 }
 
 bool route_header(struct route_scanner *s, const char *buf, size_t len, struct stream_header *out)

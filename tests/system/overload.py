@@ -13,7 +13,7 @@ import socket
 import sqlite3
 import urllib.request
 
-from component import FakeC2S, Hub, attr, with_session
+from component import FakeC2S, Hub, LegacyComponent, attr, with_session
 from servers import Report, World, need_shardsm
 
 DOMAIN = 'over.test'
@@ -144,6 +144,34 @@ def does_not_read():
         assert site.hits('link-queue-bytes') == 1
 
 
+def component_does_not_read():
+    """A XEP-0114 component: what was on its way to it goes back."""
+    with Site('<link-queue-bytes>1048576</link-queue-bytes>') as site:
+        aside = Hub()
+        slow = LegacyComponent(aside, ('127.0.0.1', site.port), 'ext.test')
+        slow.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        assert slow.handshake(), 'the handshake was refused'
+        alice = site.online('alice')
+        sent, errors = [], []
+
+        def closed():
+            return any('does not read' in line for line in site.process.lines)
+        while not closed() and len(sent) < 40000:
+            numbers = ['c%d' % (len(sent) + i) for i in range(400)]
+            flood(alice, 'user@ext.test', numbers)
+            sent += numbers
+            site.hub.until(lambda: not alice.c2s.out, 'the flood to be taken', SECONDS)
+        assert closed(), 'never closed'
+        aside.until(lambda: slow.eof, 'the end of the link', SECONDS)
+        found = [stanza.get('id') for stanza in slow.inbox if stanza.name == 'message']
+
+        def all_there():
+            take(alice, [], errors)
+            return len(found) + len(errors) >= len(sent)
+        site.hub.until(all_there, lambda: '%d delivered, %d back of %d' % (len(found), len(errors), len(sent)), SECONDS)
+        exactly_once(sent, delivered=found, back=errors)
+
+
 # -- a store that is slower than what comes -------------------------------------------------------------------------------------
 
 class Locked:
@@ -224,6 +252,7 @@ def login_storm():
 
 CASES = {
     'a c2s that does not read': does_not_read,
+    'a component that does not read': component_does_not_read,
     'a store that is slower': slow_store,
     'a storm of logins': login_storm,
 }

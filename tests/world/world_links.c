@@ -48,19 +48,6 @@ static void nothing(struct outbox *ob) { (void)ob; }
 
 static const struct outbox_ops ops = { .write = catch, .arm = nothing, .overflow = nothing, .free = nothing };
 
-static void scanner_ready(struct route_scanner *s)
-{
-	static const char header[] = "<stream:stream xmlns:stream='" NS_STREAMS "'>";
-	struct stream_header ignored;
-	struct route route;
-	size_t used;
-
-	route_scanner_init(s, NULL);
-	if (route_next(s, header, sizeof(header) - 1, &route, &used) != ROUTE_HEADER ||
-		!route_header(s, header, sizeof(header) - 1, &ignored))
-		broken("a stream header was not read");
-}
-
 void link_open(struct fake_link *link, const char *name)
 {
 	char *text = link->text;
@@ -69,8 +56,8 @@ void link_open(struct fake_link *link, const char *name)
 	*link = (struct fake_link){ .name = name, .up = true, .text = text, .cap = cap };
 	outbox_init(&link->ob, &ops, UINT64_MAX);
 	snprintf(link->ob.name, sizeof(link->ob.name), "%s", name);
-	scanner_ready(&link->in);
-	scanner_ready(&link->out);
+	route_scanner_begin(&link->in, NULL, false);
+	route_scanner_begin(&link->out, NULL, false);
 	link->out.limits = (struct route_limits){ .frame_bytes = 1u << 30, .depth = link->in.limits.depth,
 		.attributes = link->in.limits.attributes, .elements = 1u << 30 };
 }
@@ -113,7 +100,7 @@ void link_say(struct fake_link *link, struct span frame)
 	free(copy);
 	dispatch_tray_post(&world.tray);
 	if (at < frame.n || r != ROUTE_OK) /* a real link would be closed */
-		scanner_ready(&link->in);
+		route_scanner_begin(&link->in, NULL, false);
 }
 
 void link_here(struct fake_link *link, struct span name, enum letter_kind kind)
