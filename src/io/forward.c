@@ -35,10 +35,31 @@ static uint32_t full_shard(const struct link *link, const struct packet *p, uint
 	return is_full(link, shard) ? shard : SHARD_NONE;
 }
 
+/* A component speaks for the names that it bound, the default route (s2s) for what nobody here has: neither for our users, nor for each
+ * other's. What comes over the router that we dialled is the router's to check. who: an addressee where the stanza came back to its sender. */
+static bool speaks_for(const struct link *link, const struct jid *who)
+{
+	const struct io *io = link->home->io;
+	struct span domain = jid_domain(who);
+
+	if (link->router || link->ob.accept || names_bound_by_rcu(io->cfg.names, domain, &link->ob))
+		return true;
+	return names_default_rcu(io->cfg.names) == &link->ob && !io_serves(io, domain) && !names_find_rcu(io->cfg.names, domain, NULL);
+}
+
+static void not_its_own(struct transit *t, const struct jid *who)
+{
+	log_limited(LOG_LEVEL_NOTICE, "%s tried to send a stanza from '" SPAN_FMT "', but that name is not bound to this component",
+		t->link->ob.name, SPAN_ARG(jid_domain(who)));
+	if (!t->route->error)
+		rewrite_bounce(t, 401);
+}
+
 bool forward_to_shard(struct transit *t)
 {
 	struct acceptor *a = t->link->home;
 	struct packet *p = t->packet;
+	const struct jid *who = t->route->error ? &p->to : &p->from;
 	struct jid_room room;
 	uint32_t shard;
 
@@ -51,6 +72,10 @@ bool forward_to_shard(struct transit *t)
 	shard = classify(a->io, p, &room);
 	if (shard == SHARD_NONE) {
 		log_debug("%s: a route without a stanza was dropped", t->link->ob.name);
+		return true;
+	}
+	if (who->s && !speaks_for(t->link, who)) {
+		not_its_own(t, who);
 		return true;
 	}
 	t->wait = full_shard(t->link, p, shard, &room);
@@ -122,6 +147,10 @@ static void elsewhere(struct transit *t, struct span name)
 
 	if (t->route->error) /* never an error for an error; jabberd2's router lets none pass */
 		return;
+	if (jid_prep(&jid, slice_of(t->frame, t->route->stanza_from), room) && !speaks_for(t->link, &jid)) {
+		not_its_own(t, &jid);
+		return;
+	}
 	if (to.n == 0 || !jid_prep(&jid, to, room))
 		jid.s = NULL;
 	ob = forward_find_rcu(t, name, &jid);

@@ -241,8 +241,10 @@ def test_routes_between_components():
     eq(b.bind('e.x', inner='<default/>'), '409')
     a.send(ROUTE % ('nobody', 'a.x', '', MESSAGE % ('u@nobody', 'v@a.x', '')))
     eq(d.next().get('to'), 'nobody')
-    d.send(ROUTE % ('nobody', 'd.x', '', MESSAGE % ('u@nobody', 'v@a.x', '')))
+    d.send(ROUTE % ('nobody', 'd.x', '', MESSAGE % ('u@nobody', 'v@far', '')))
     eq(d.next().get('error'), '404')
+    d.send(ROUTE % ('nobody', 'd.x', '', MESSAGE % ('u@nobody', 'v@a.x', '')))
+    eq(d.next().get('error'), '401')
     log = h.component()
     eq(log.bind('log.x', inner='<log/>'), None)
     skip_adverts(log, 6), a.advert(), b.advert(), d.advert()
@@ -289,9 +291,9 @@ def test_packets_reach_shards():
             p = h.packet()
             eq(p['to'].split('/')[0], 'bob@localhost')
             shards.add(p['shard'])
-    a.send(ROUTE % ('localhost', 'c2s', '', MESSAGE % ('bob@localhost', 'x@y', '')))
+    a.send(ROUTE % ('localhost', 'c2s', '', MESSAGE % ('bob@localhost', 'x@c2s', '')))
     p = h.packet()
-    eq((p['to'], p['from'], p['flags']), ('bob@localhost', 'x@y', '0'))
+    eq((p['to'], p['from'], p['flags']), ('bob@localhost', 'x@c2s', '0'))
     shards.add(p['shard'])
     # A bounce goes back to who sent it; so does what is for the domain.
     a.send(ROUTE % ('sm', 'c2s', " error='404'", MESSAGE % ('alice@elsewhere', 'bob@localhost/b', '')))
@@ -313,7 +315,7 @@ def test_packets_reach_shards():
     eq(h.packet()['shard'], '0')
     a.send(ROUTE % ('sm', 'c2s', '', ''))
     # Odd prefixes are read by mini-XML, with the same result.
-    a.send("<r:route xmlns:r='%s' to='sm' from='c2s'><m:message xmlns:m='jabber:client' to='b&#111;b@localhost' from='x@y'/>"
+    a.send("<r:route xmlns:r='%s' to='sm' from='c2s'><m:message xmlns:m='jabber:client' to='b&#111;b@localhost' from='x@c2s'/>"
            "</r:route>" % NS_COMP)
     p = h.packet()
     eq((p['to'], p['payload']), ('bob@localhost', '1'))
@@ -323,7 +325,7 @@ def test_packets_reach_shards():
 def test_every_envelope_by_mxml():
     h = Host(listen=0, mxml=1)
     a = h.component('c2s')
-    a.send(ROUTE % ('localhost', 'c2s', '', MESSAGE % ('bob@localhost', 'x@y', '')))
+    a.send(ROUTE % ('localhost', 'c2s', '', MESSAGE % ('bob@localhost', 'x@c2s', '')))
     eq(h.packet()['to'], 'bob@localhost')
     h.stop()
 
@@ -357,10 +359,10 @@ def test_too_large_a_stanza_is_answered():
     h = Host(listen=0, frame_bytes=20000)
     a = h.component('c2s')
     skip_adverts(a, 3)
-    a.send(ROUTE % ('localhost', 'c2s', '', "<message xmlns='jabber:client' id='7' to='bob@localhost' from='x@y'><body>" + 'x' * 50000 +
+    a.send(ROUTE % ('localhost', 'c2s', '', "<message xmlns='jabber:client' id='7' to='bob@localhost' from='x@c2s'><body>" + 'x' * 50000 +
                     '</body></message>'))
     e = a.next()
-    eq((e.get('to'), e.child().get('type'), e.child().get('id'), e.child().get('to')), ('c2s', 'error', '7', 'x@y'))
+    eq((e.get('to'), e.child().get('type'), e.child().get('id'), e.child().get('to')), ('c2s', 'error', '7', 'x@c2s'))
     assert 'policy-violation' in e.raw.decode()
     nothing(a)
     h.stop()
@@ -447,7 +449,7 @@ def test_several_acceptors():
     h = Host(listen=0, acceptors=3)
     peers = [h.component('c%d.x' % i) for i in range(6)]
     for i, p in enumerate(peers):
-        p.send(ROUTE % ('c%d.x' % ((i + 1) % 6), 'c%d.x' % i, '', MESSAGE % ('u@x', 'v@y', '')))
+        p.send(ROUTE % ('c%d.x' % ((i + 1) % 6), 'c%d.x' % i, '', MESSAGE % ('u@x', 'v@c%d.x' % i, '')))
     for i, p in enumerate(peers):
         eq(p.answer('route').get('from'), 'c%d.x' % ((i + 5) % 6))
     for p in peers[1:]:
@@ -466,7 +468,7 @@ def test_quiesce_and_stop():
     skip_adverts(a, 3)
     h.say('quiesce')
     h.expect('quiesced')
-    a.send(ROUTE % ('localhost', 'c2s', '', MESSAGE % ('bob@localhost', 'x@y', '')))
+    a.send(ROUTE % ('localhost', 'c2s', '', MESSAGE % ('bob@localhost', 'x@c2s', '')))
     h.say("send c2s <route xmlns='%s' to='c2s' from='sm'/>" % NS_COMP)
     assert a.next().is_(NS_COMP, 'route'), 'writing goes on'
     h.say('stop')
@@ -593,7 +595,7 @@ def test_dials_and_binds():
     h.expect('ready')
     p.send("<presence xmlns='%s' from='c2s'/>" % NS_COMP)
     h.expect('here shard=0 name=c2s')
-    p.send(ROUTE % ('sm', 'c2s', '', MESSAGE % ('bob@localhost', 'x@y', '')))
+    p.send(ROUTE % ('sm', 'c2s', '', MESSAGE % ('bob@localhost', 'x@c2s', '')))
     eq(h.packet()['to'], 'bob@localhost')
     p.send(ROUTE % ('elsewhere', 'sm', " error='404'", MESSAGE % ('u@elsewhere', 'bob@localhost/r', '')))
     eq(h.packet()['error'], '404')

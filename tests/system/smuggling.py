@@ -290,6 +290,33 @@ def bound_names(bench):
     assert len(bench.reached_bob()) == 1, 'a bound name in capitals is the same name'
 
 
+def inner_names(bench):
+    """Nor does a stanza: what stands in a route is from a name of the link that sent it, and from a stranger's only over the default route."""
+    hub, server, far = bench.hub, bench.address, 'x@far.example/r'
+    other, s2s = Component(hub, server).join('other.' + DOMAIN), Component(hub, server).join('s2s', child='<default/>')
+    user = FakeC2S(hub, server, 'c2s-inner').connect()
+    stanza = "<message xmlns='%s' to='%%s' from='%%s' id='n'><body>x</body></message>" % NS_CLIENT
+    names = (BOB, DOMAIN, 'x@other.' + DOMAIN, 'x@' + COMPONENT.upper(), 'X@S2S')
+    cases = [(bench.component, COMPONENT, name) for name in names[:3] + names[4:] + (far, 'x@y.' + COMPONENT)]
+    cases += [(user, 'c2s-inner', name) for name in names + (far,)] + [(s2s, 's2s', name) for name in names[:4]]
+    for link, own, name in cases:
+        for to, addressee in ((DOMAIN, BOB), ('other.' + DOMAIN, 'y@other.' + DOMAIN)):
+            link.inbox.clear()
+            link.route(to, stanza % (addressee, name), source=own)
+            back = link.next_route('the stanza from %s to %s' % (name, to))
+            assert back.get('error') == '401', 'from %s by %s: %s' % (name, own, back)
+        # As an answer of the network to what bob never sent: an error from anybody.
+        link.route(DOMAIN, stanza % (name, BOB), source=own, extra=" error='404'")
+    assert not bench.reached_bob()
+    assert not other.inbox, 'the other component got %s' % other.inbox[0]
+    for link, own, name in ((bench.component, COMPONENT, names[3]), (s2s, 's2s', far), (s2s, 's2s', names[4]), (other, other.names[0], other.names[0])):
+        link.route(DOMAIN, stanza % (BOB, name), source=own)
+        hub.until(lambda: bench.bob.queue, 'the message from ' + name)
+        assert len(bench.reached_bob()) == 1, name
+    for link in (other, s2s, user):
+        link.close()
+
+
 def legacy_names(bench):
     """A XEP-0114 component that sends from another name than its own is closed; nothing of it arrives."""
     for sender in ('bob@' + DOMAIN, BOB, DOMAIN, 'x@' + COMPONENT, 'x@y.old.' + DOMAIN, 'old.%s@%s' % (DOMAIN, DOMAIN), None):
@@ -373,7 +400,7 @@ def cases():
         yield name, spelling, (payload, outcome, *check)
     for name, *row in FROM_COMPONENTS:
         yield 'from a component: ' + name, from_component, row
-    for case in (refused_prefixes, behind_many, bound_names, legacy_names, pushes, other_link):
+    for case in (refused_prefixes, behind_many, bound_names, inner_names, legacy_names, pushes, other_link):
         yield case.__name__.replace('_', ' '), case, ()
 
 
