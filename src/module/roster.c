@@ -338,8 +338,9 @@ static enum verdict set_item(struct event *ev, struct xml *xml, const struct jid
 		f.from = old->from;
 		f.ask = old->ask;
 	}
-	f.named = name.p ? name.n > 0 : old && old->named; /* jabberd2: absent leaves it, empty removes it */
-	f.name = name.p ? name : old ? item_name(old) : name;
+	/* RFC 6121 section 2.4.1: what is set is the whole item, and a name that is absent is as one that is empty. */
+	f.named = name.n > 0;
+	f.name = name;
 	item = roster_item_new(&f);
 	req = item ? store_req_new(user_bare(ev->user)) : NULL;
 	if (req) {
