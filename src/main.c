@@ -223,6 +223,7 @@ static int serve(struct program *p)
 static void close_all(struct program *p)
 {
 	reload_close(p);
+	standstill_free(&p->standstill);
 	server_free(&p->server);
 	names_free(&p->names);
 	rcu_settle();

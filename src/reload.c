@@ -104,32 +104,42 @@ static bool read_all(struct config *config, struct options *o, struct security *
 	return ok && config_errors(config) == 0;
 }
 
-static void put_in_force(struct program *p, struct change *change, const struct config *config, const struct options *o,
-	struct security *s)
+/* Addresses stay what they are. Where the file has the same ones, whatever else it says of them is in force. Where it has others, a password
+ * or a certificate may be another listener's: what is in force stays, and with it the options that its texts are in. */
+static void turn_listens(struct program *p, struct options *o, struct security *s)
+{
+	if (same_listens(&p->options, o)) {
+		struct tls_context **old = p->security.listens;
+
+		p->security.listens = s->listens;
+		s->listens = old;
+		listens_of(p->listens, o, &p->security);
+	} else if (p->live_config != p->config) {
+		struct options *live = &p->live_options;
+		struct listen_options *listens = live->listens;
+		unsigned n = live->nlistens;
+
+		live->listens = o->listens;
+		live->nlistens = o->nlistens;
+		o->listens = listens;
+		o->nlistens = n;
+	}
+}
+
+/* Leaves in s what is not in force any more. */
+static void put_in_force(struct program *p, struct change *change, const struct config *config, struct options *o, struct security *s)
 {
 	const struct server_tuning server = server_tuning_of(o, config);
 	const struct io_tuning io = io_tuning_of(o, s);
-	struct security old = p->security;
+	struct tls_context *router = p->security.router;
 
 	standstill_begin(p->standstill);
 	change_apply(change);
 	server_retune(p->server, &server);
 	io_retune(p->io, &io);
-	/* Addresses stay what they are; where they differ, a password or a certificate may be another listener's. */
-	if (!same_listens(&p->options, o)) {
-		struct tls_context **listens = s->listens;
-
-		*s = (struct security){ s->router, old.listens, old.nlistens };
-		old = (struct security){ old.router, listens, o->nlistens };
-	}
-	for (unsigned i = 0; same_listens(&p->options, o) && i < o->nlistens; i++) {
-		p->listens[i].user = o->listens[i].user;
-		p->listens[i].pass = o->listens[i].pass;
-		p->listens[i].secret = o->listens[i].secret;
-		p->listens[i].tls = s->listens[i];
-	}
-	p->security = *s;
-	*s = old;
+	p->security.router = s->router;
+	s->router = router;
+	turn_listens(p, o, s);
 	standstill_end(p->standstill);
 }
 
@@ -162,7 +172,7 @@ bool reload(struct program *p, struct buf *said)
 			tell(said, LOG_LEVEL_WARNING, "%s: the addresses of listen are others now: that needs a restart, for their passwords too",
 				config_path(config));
 		put_in_force(p, change, config, &o, &s);
-		security_free(&s); /* what was in force before; links that were made from it keep their part */
+		security_free(&s); /* links that were made from it keep their part */
 		change_log(&p->live_options, &o);
 		change_free(&change); /* what was in force before; its texts may be the old config's */
 		forget_live(p);
@@ -184,5 +194,4 @@ bool reload(struct program *p, struct buf *said)
 void reload_close(struct program *p)
 {
 	forget_live(p);
-	standstill_free(&p->standstill);
 }

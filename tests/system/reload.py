@@ -170,6 +170,14 @@ def passwords(site):
         pass
     else:
         raise AssertionError('the old password is still good')
+    # other addresses need a restart, and their passwords with them: those of the addresses that are there stay
+    for port in (5, 6):
+        site.edit((listen + 'secret<', '<port>%d</port><user>%s</user><pass>moved<' % (port, 'x' * 64)))
+        assert 'addresses of listen' in site.reload()
+        assert site.link('moved-%d' % port, password='other').online(DOMAIN) is None
+    site.edit()
+    site.reload()
+    assert site.link('again').online(DOMAIN) is None
 
 
 def log(site):
