@@ -505,7 +505,7 @@ static bool settings_copy(struct store_settings *to, const struct store_settings
 	return ok;
 }
 
-static void settings_free(struct store_settings *s)
+void settings_free(struct store_settings *s)
 {
 	for (unsigned i = 0; i < NTEXTS; i++)
 		free(*text_of(s, i));

@@ -64,5 +64,7 @@ extern const struct engine engine_sqlite, engine_pgsql, engine_mysql;
 const struct engine *engine_find(struct span name);
 /* "sqlite, ...": for messages. */
 const char *engine_names(void);
+/* What describe says of a database. users: -1: it cannot be read. */
+void engine_found(const struct store_settings *settings, const char *where, int64_t users, char *out, size_t cap);
 
 #endif

@@ -124,10 +124,7 @@ static MYSQL_STMT *statement(struct connection *c, struct sql_key key, enum engi
 	MYSQL_STMT *q = mysql_stmt_init(c->db);
 
 	buf_clear(&c->sql);
-	if (key.verb == SQL_EXISTS)
-		sql_exists(&c->sql, &maria_dialect, c->settings->prefix, key.present);
-	else
-		sql_statement(&c->sql, &maria_dialect, c->settings->prefix, key);
+	sql_statement(&c->sql, &maria_dialect, c->settings->prefix, key);
 	if (!q || c->sql.failed) {
 		*result = failed(c, "", 0, "no memory");
 	} else if (mysql_stmt_prepare(q, c->sql.p, c->sql.n) == 0) {

@@ -27,7 +27,7 @@ const char *maria_error(const void *connection);
 /* mariadb_values.c */
 /* A condition has its text twice, see sql.h. */
 #define PARAMS_MAX (STORE_COLUMNS + 4)
-_Static_assert(PARAMS_MAX >= T_COUNT, "sql_exists() has the owner for each table");
+_Static_assert(PARAMS_MAX >= T_COUNT, "SQL_EXISTS has the owner for each table");
 /* A statement's values, in the order of its placeholders; they borrow from the request. */
 struct maria_params {
 	unsigned n;

@@ -117,8 +117,5 @@ void maria_describe(const struct store_settings *settings, char *out, size_t cap
 		users = server_users(&maria_server, c, settings);
 		maria_close(c);
 	}
-	if (users < 0)
-		snprintf(out, cap, "mysql, %s, cannot be read", where);
-	else
-		snprintf(out, cap, "mysql, %s, jabberd2 schema, %lld user%s", where, (long long)users, users == 1 ? "" : "s");
+	engine_found(settings, where, users, out, cap);
 }

@@ -19,13 +19,20 @@ _Static_assert(NENGINES <= STORE_DATABASES_MAX, "each of them may be in use");
 /* A thread waits for the server's answer, not for a disk of its own: more of them than processors. */
 #define SERVER_THREADS 4
 
-const struct engine *engine_find(struct span name)
+static int engine_index(struct span name)
 {
 	for (unsigned i = 0; i < NENGINES; i++) {
 		if (span_is(name, engines[i]->name))
-			return engines[i];
+			return (int)i;
 	}
-	return NULL;
+	return -1;
+}
+
+const struct engine *engine_find(struct span name)
+{
+	int i = engine_index(name);
+
+	return i < 0 ? NULL : engines[i];
 }
 
 const char *engine_names(void)
@@ -38,13 +45,12 @@ const char *engine_names(void)
 	return names;
 }
 
-static int engine_index(struct span name)
+void engine_found(const struct store_settings *settings, const char *where, int64_t users, char *out, size_t cap)
 {
-	for (unsigned i = 0; i < NENGINES; i++) {
-		if (span_is(name, engines[i]->name))
-			return (int)i;
-	}
-	return -1;
+	if (users < 0)
+		snprintf(out, cap, "%s, %s, cannot be read", settings->driver, where);
+	else
+		snprintf(out, cap, "%s, %s, jabberd2 schema, %lld user%s", settings->driver, where, (long long)users, users == 1 ? "" : "s");
 }
 
 #define NOBODY UINT8_MAX
@@ -234,14 +240,11 @@ static void read_settings(struct config *config, const struct engine *engine, st
 
 static void free_settings(struct store_settings *s)
 {
-	const char *texts[] = { s->dbname, s->sql, s->prefix, s->host, s->port, s->user, s->pass, s->conninfo, s->schema,
-		s->ssl_ca, s->ssl_cert, s->ssl_key };
-
-	for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		free((char *)texts[i]);
+	s->driver = NULL; /* the engine's */
+	settings_free(s);
 }
 
-/* Returns how many of settings are filled. */
+/* Returns how many of settings are filled, to be freed. */
 static unsigned read_all(struct config *config, struct store_settings *settings)
 {
 	uint8_t engine_of[T_COUNT];
@@ -273,16 +276,26 @@ void store_check_config(struct config *config)
 		free_settings(&settings[n]);
 }
 
-struct store *store_open(struct config *config, unsigned threads)
+/* The same, and the one name of a table that the config may choose. *good: no value is bad. */
+static unsigned read_for_start(struct config *config, struct store_settings *settings, bool *good)
 {
-	struct store_settings settings[STORE_DATABASES_MAX] = { { 0 } };
 	int errors = config_errors(config);
-	struct store *store = NULL;
 	unsigned n;
 
 	name_published(config); /* before the drivers: a type may name it */
 	n = read_all(config, settings);
-	if (config_errors(config) == errors)
+	*good = config_errors(config) == errors;
+	return n;
+}
+
+struct store *store_open(struct config *config, unsigned threads)
+{
+	struct store_settings settings[STORE_DATABASES_MAX] = { { 0 } };
+	struct store *store = NULL;
+	bool good;
+	unsigned n = read_for_start(config, settings, &good);
+
+	if (good)
 		store = store_open_settings(settings, n, threads);
 	for (unsigned i = 0; store && i < n; i++)
 		log_notice("initialised storage driver '%s'", settings[i].driver);
@@ -315,15 +328,11 @@ static unsigned leave_unmade(struct store_settings *settings, unsigned n, char *
 bool store_look(struct config *config, unsigned threads, char *out, size_t cap)
 {
 	struct store_settings settings[STORE_DATABASES_MAX] = { { 0 } };
-	int errors = config_errors(config);
 	struct store *store = NULL;
-	bool ok = true;
-	unsigned n;
+	bool ok;
+	unsigned n = read_for_start(config, settings, &ok);
 
 	*out = '\0';
-	name_published(config);
-	n = read_all(config, settings);
-	ok = config_errors(config) == errors;
 	if (ok)
 		n = leave_unmade(settings, n, out, cap);
 	if (ok && n) {

@@ -145,8 +145,5 @@ void postgresql_describe(const struct store_settings *settings, char *out, size_
 		users = server_users(&postgresql_server, c, settings);
 		postgresql_close(c);
 	}
-	if (users < 0)
-		snprintf(out, cap, "pgsql, %s, cannot be read", where);
-	else
-		snprintf(out, cap, "pgsql, %s, jabberd2 schema, %lld user%s", where, (long long)users, users == 1 ? "" : "s");
+	engine_found(settings, where, users, out, cap);
 }

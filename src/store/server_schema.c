@@ -304,9 +304,7 @@ int64_t server_users(const struct server *server, void *connection, const struct
 	int64_t n = -1;
 
 	buf_init(&sql);
-	buf_str(&sql, "SELECT count(*) FROM ");
-	sql_table(&sql, server->dialect, s->prefix, T_ACTIVE);
-	buf_put(&sql, span_of("", 1));
+	sql_users(&sql, server->dialect, s->prefix);
 	if (sql.failed || server->each(connection, sql.p, first_number, &n) != ENGINE_OK)
 		n = -1;
 	buf_free(&sql);

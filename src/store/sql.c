@@ -201,8 +201,31 @@ static void order(struct buf *out, const struct sql_dialect *d)
 	quoted(out, d, COLUMN_SEQUENCE);
 }
 
+static void exists(struct buf *out, const struct sql_dialect *d, const char *prefix, uint64_t tables)
+{
+	const char *before = "SELECT ";
+
+	for (unsigned t = 0; t < T_COUNT; t++) {
+		if (!(tables >> t & 1))
+			continue;
+		buf_str(out, before);
+		buf_str(out, "(EXISTS (SELECT 1 FROM ");
+		sql_table(out, d, prefix, (enum store_table)t);
+		buf_str(out, " WHERE ");
+		quoted(out, d, COLUMN_OWNER);
+		buf_str(out, d->unnamed ? " = ?) << " : " = ?1) << ");
+		buf_uint(out, t);
+		buf_str(out, ")");
+		before = " | ";
+	}
+}
+
 void sql_statement(struct buf *out, const struct sql_dialect *d, const char *prefix, struct sql_key key)
 {
+	if (key.verb == SQL_EXISTS) {
+		exists(out, d, prefix, key.present);
+		return;
+	}
 	switch ((enum verb)key.verb) {
 	case VERB_GET:
 		select_columns(out, d, key.table);
@@ -240,23 +263,11 @@ void sql_statement(struct buf *out, const struct sql_dialect *d, const char *pre
 	}
 }
 
-void sql_exists(struct buf *out, const struct sql_dialect *d, const char *prefix, uint64_t tables)
+void sql_users(struct buf *out, const struct sql_dialect *d, const char *prefix)
 {
-	const char *before = "SELECT ";
-
-	for (unsigned t = 0; t < T_COUNT; t++) {
-		if (!(tables >> t & 1))
-			continue;
-		buf_str(out, before);
-		buf_str(out, "(EXISTS (SELECT 1 FROM ");
-		sql_table(out, d, prefix, (enum store_table)t);
-		buf_str(out, " WHERE ");
-		quoted(out, d, COLUMN_OWNER);
-		buf_str(out, d->unnamed ? " = ?) << " : " = ?1) << ");
-		buf_uint(out, t);
-		buf_str(out, ")");
-		before = " | ";
-	}
+	buf_str(out, "SELECT count(*) FROM ");
+	sql_table(out, d, prefix, T_ACTIVE);
+	buf_put(out, span_of("", 1));
 }
 
 const char *sql_type(const struct sql_dialect *d, enum store_table t, int column)

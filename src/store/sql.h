@@ -55,18 +55,18 @@ static inline bool sql_key_same(struct sql_key a, struct sql_key b)
 }
 uint64_t sql_key_hash(struct sql_key key);
 
-/* A key's verb beside those of requests, for the text of sql_exists(); present: its tables. */
+/* A key's verb beside those of requests; present: tables, as bits. The result is one number, the bits of those that have rows of the owner,
+ * the only placeholder (unnamed: one for each table). Where "=" sees more as equal than bytes are, a table may be among them that has none. */
 #define SQL_EXISTS 0xffu
-
-/* One number: a bit per table of the set that has rows of the owner, the only placeholder (unnamed: one for each table). Where
- * "=" sees more as equal than bytes are, a table may be among them that has none. */
-void sql_exists(struct buf *out, const struct sql_dialect *d, const char *prefix, uint64_t tables);
 
 /* Placeholders in this order: the owner, then by verb - get, count, delete: the filter, if stmt_filters(); page: after,
  * limit; delete_upto: the sequence; put: the values present, in column order. Merge: those values, then the owner; without
  * merge_whole its text is the UPDATE alone, and where that finds no row the put with the same columns follows.
  * Results, in the order of the sequence (unsorted: a get's in any): get, page: the sequence, then every column; count: one number. */
 void sql_statement(struct buf *out, const struct sql_dialect *d, const char *prefix, struct sql_key key);
+
+/* Asks for the number of accounts; ends with a NUL. */
+void sql_users(struct buf *out, const struct sql_dialect *d, const char *prefix);
 
 void sql_create_table(struct buf *out, const struct sql_dialect *d, const char *prefix, enum store_table t);
 /* i: into schema_indexes. if_missing: IF NOT EXISTS. */

@@ -132,10 +132,7 @@ static sqlite3_stmt *statement(struct connection *c, struct sql_key key, int *rc
 		i = slot_of(key);
 	}
 	buf_clear(&c->sql);
-	if (key.verb == SQL_EXISTS)
-		sql_exists(&c->sql, &sqlite_dialect, c->prefix, key.present);
-	else
-		sql_statement(&c->sql, &sqlite_dialect, c->prefix, key);
+	sql_statement(&c->sql, &sqlite_dialect, c->prefix, key);
 	*rc = SQLITE_NOMEM;
 	if (!c->sql.failed)
 		*rc = sqlite3_prepare_v3(c->db, c->sql.p, (int)c->sql.n, SQLITE_PREPARE_PERSISTENT, &c->slots[i].statement,

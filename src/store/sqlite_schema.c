@@ -317,17 +317,11 @@ void sqlite_describe(const struct store_settings *settings, char *out, size_t ca
 		struct buf sql;
 
 		buf_init(&sql);
-		buf_str(&sql, "SELECT count(*) FROM ");
-		sql_table(&sql, &sqlite_dialect, settings->prefix, T_ACTIVE);
-		buf_put(&sql, span_of("", 1));
+		sql_users(&sql, &sqlite_dialect, settings->prefix);
 		if (!sql.failed)
 			users = number(c, sql.p, SPAN(""));
 		buf_free(&sql);
 		sqlite_close(c);
 	}
-	if (users < 0)
-		snprintf(out, cap, "sqlite, %s, cannot be read", settings->dbname);
-	else
-		snprintf(out, cap, "sqlite, %s, jabberd2 schema, %lld user%s", settings->dbname, (long long)users,
-			users == 1 ? "" : "s");
+	engine_found(settings, settings->dbname, users, out, cap);
 }

@@ -63,6 +63,9 @@ static inline bool settings_serve(const struct store_settings *s, unsigned table
 
 /* store_open() with the config read: a database for each of the settings, whose tables exclude each other. Copies the
  * settings. threads: writers and readers of each together, at least one of each. */
+/* Their texts, which must be malloc'd. */
+void settings_free(struct store_settings *s);
+
 struct store *store_open_settings(const struct store_settings *settings, unsigned n, unsigned threads) MUST_USE;
 #define STORE_DATABASES_MAX 3
 
