@@ -81,6 +81,9 @@ void command_collect(struct admin *admin, struct server_answer *answer); /* one 
 /* metrics.c, process.c */
 void metrics_write(const struct admin *admin, struct buf *out);
 void metrics_family(struct buf *out, const char *name, const char *type, const char *help);
+uint64_t metrics_in_flight(void); /* requests to the database without an answer yet */
+/* For each name that is bound; the router that we dialled, if there is one, has none. */
+void metrics_each_link(const struct admin *admin, void (*fn)(struct span name, unsigned flags, struct outbox *ob, void *arg), void *arg);
 void process_write(const struct admin *admin, struct buf *out);
 
 #endif

@@ -12,7 +12,6 @@
 #include "config.h"
 #include "shardsm/clock.h"
 #include "shardsm/log.h"
-#include "shardsm/rcu.h"
 #include "shardsm/stats.h"
 
 #define SESSIONS_LISTED 10000u
@@ -21,11 +20,6 @@ static void refuse(struct admin *admin, struct connection *c, const char *what)
 {
 	buf_clear(&c->out);
 	buf_fmt(&c->out, "error: %s\n", what);
-	connection_answer(admin, c);
-}
-
-static void good(struct admin *admin, struct connection *c)
-{
 	connection_answer(admin, c);
 }
 
@@ -59,12 +53,15 @@ void command_collect(struct admin *admin, struct server_answer *answer)
 	server_answer_free(answer);
 }
 
-static bool read_jid(struct admin *admin, struct connection *c, struct span text, struct jid *jid, char *room)
+static void wait_for_jid(struct admin *admin, struct connection *c, enum server_question question, struct span text)
 {
-	if (jid_prep(jid, text, room))
-		return true;
-	refuse(admin, c, "that is not a JID; right would be one like alice@example.org, or alice@example.org/home");
-	return false;
+	char room[JID_MAX + 1];
+	struct jid jid;
+
+	if (jid_prep(&jid, text, room))
+		wait_for(admin, c, question, &jid);
+	else
+		refuse(admin, c, "that is not a JID; right would be one like alice@example.org, or alice@example.org/home");
 }
 
 static void sessions_answered(struct admin *admin, struct connection *c)
@@ -72,36 +69,29 @@ static void sessions_answered(struct admin *admin, struct connection *c)
 	if (c->left_out)
 		buf_fmt(&c->out, "and %u more\n", c->left_out);
 	buf_fmt(&c->out, "%u sessions\n", c->count + c->left_out);
-	good(admin, c);
+	connection_answer(admin, c);
 }
 
 static void sessions(struct admin *admin, struct connection *c, struct span arg)
 {
-	char room[JID_MAX + 1];
-	struct jid jid;
-
 	c->answered = sessions_answered;
-	if (!arg.n)
+	if (arg.n)
+		wait_for_jid(admin, c, ASK_SESSIONS, arg);
+	else
 		wait_for(admin, c, ASK_SESSIONS, NULL);
-	else if (read_jid(admin, c, arg, &jid, room))
-		wait_for(admin, c, ASK_SESSIONS, &jid);
 }
 
 static void user_answered(struct admin *admin, struct connection *c)
 {
 	if (c->out.n == sizeof("ok\n") - 1)
 		buf_str(&c->out, "not in memory: no session, nothing on the way\n");
-	good(admin, c);
+	connection_answer(admin, c);
 }
 
 static void user(struct admin *admin, struct connection *c, struct span arg)
 {
-	char room[JID_MAX + 1];
-	struct jid jid;
-
 	c->answered = user_answered;
-	if (read_jid(admin, c, arg, &jid, room))
-		wait_for(admin, c, ASK_USER, &jid);
+	wait_for_jid(admin, c, ASK_USER, arg);
 }
 
 static void kick_answered(struct admin *admin, struct connection *c)
@@ -111,37 +101,23 @@ static void kick_answered(struct admin *admin, struct connection *c)
 		return;
 	}
 	buf_fmt(&c->out, "%u sessions ended\n", c->count);
-	good(admin, c);
+	connection_answer(admin, c);
 }
 
 static void kick(struct admin *admin, struct connection *c, struct span arg)
 {
-	char room[JID_MAX + 1];
-	struct jid jid;
-
 	c->answered = kick_answered;
-	if (read_jid(admin, c, arg, &jid, room))
-		wait_for(admin, c, ASK_KICK, &jid);
+	wait_for_jid(admin, c, ASK_KICK, arg);
 }
 
 /* --- what main knows itself ------------------------------------------------------------------------------------------------ */
 
 static void put_link(struct span name, unsigned flags, struct outbox *ob, void *arg)
 {
+	if (!name.n)
+		name = SPAN("router");
 	buf_fmt(arg, "link: " SPAN_FMT " at %s%s, %llu bytes to be written\n", SPAN_ARG(name), ob->name, flags & NAME_DEFAULT ? " (default route)" : "",
 		(unsigned long long)atomic_load_explicit(&ob->queued, memory_order_relaxed));
-}
-
-static void put_links(const struct names *names, struct buf *b)
-{
-	struct outbox *router;
-
-	rcu_enter();
-	router = names_router_rcu(names);
-	if (router)
-		put_link(SPAN("router"), 0, router, b);
-	names_each_rcu(names, put_link, b);
-	rcu_leave();
 }
 
 static void put_store(struct buf *b)
@@ -151,8 +127,7 @@ static void put_store(struct buf *b)
 	for (unsigned i = 0; i < 3; i++)
 		n[i] = stat_sum(STAT_STORE_READS + i) + stat_sum(STAT_STORE_WRITES + i);
 	buf_fmt(b, "store: %llu requests answered, %llu failed, %llu put off, %llu under way\n", (unsigned long long)n[STORE_OK],
-		(unsigned long long)n[STORE_FAILED], (unsigned long long)n[STORE_FULL],
-		(unsigned long long)(stat_sum(STAT_STORE_SUBMITTED) - n[0] - n[1] - n[2]));
+		(unsigned long long)n[STORE_FAILED], (unsigned long long)n[STORE_FULL], (unsigned long long)metrics_in_flight());
 }
 
 static void status(struct admin *admin, struct connection *c, struct span arg)
@@ -172,8 +147,8 @@ static void status(struct admin *admin, struct connection *c, struct span arg)
 		buf_fmt(b, "shard %u: %llu bytes queued, %u handlers wait\n", i, (unsigned long long)load.queue_bytes, load.parked);
 	}
 	put_store(b);
-	put_links(s->names, b);
-	good(admin, c);
+	metrics_each_link(admin, put_link, b);
+	connection_answer(admin, c);
 }
 
 static void reload(struct admin *admin, struct connection *c, struct span arg)
@@ -188,7 +163,7 @@ static void reload(struct admin *admin, struct connection *c, struct span arg)
 	}
 	buf_put(&c->out, buf_span(&said));
 	buf_free(&said);
-	good(admin, c);
+	connection_answer(admin, c);
 }
 
 static void log_level(struct admin *admin, struct connection *c, struct span arg)
@@ -208,14 +183,14 @@ static void log_level(struct admin *admin, struct connection *c, struct span arg
 		log_threshold = (enum log_level)i;
 	}
 	buf_fmt(&c->out, "log level: %s\n", levels[log_threshold]);
-	good(admin, c);
+	connection_answer(admin, c);
 }
 
 static void metrics(struct admin *admin, struct connection *c, struct span arg)
 {
 	(void)arg;
 	metrics_write(admin, &c->out);
-	good(admin, c);
+	connection_answer(admin, c);
 }
 
 static void drain(struct admin *admin, struct connection *c, struct span arg)
@@ -225,7 +200,7 @@ static void drain(struct admin *admin, struct connection *c, struct span arg)
 	admin->draining = true;
 	log_notice("draining: no session starts any more, the end comes with the end of the last one");
 	buf_fmt(&c->out, "%llu sessions to wait for\n", (unsigned long long)stat_left(STAT_SESSIONS_STARTED, STAT_SESSIONS_ENDED));
-	good(admin, c);
+	connection_answer(admin, c);
 }
 
 static void stop(struct admin *admin, struct connection *c, struct span arg)
@@ -233,7 +208,7 @@ static void stop(struct admin *admin, struct connection *c, struct span arg)
 	(void)arg;
 	admin->stop = true;
 	buf_str(&c->out, "shutting down\n");
-	good(admin, c);
+	connection_answer(admin, c);
 }
 
 /* --- reading ---------------------------------------------------------------------------------------------------------------- */
@@ -267,7 +242,7 @@ static void help(struct admin *admin, struct connection *c, struct span arg)
 		buf_fmt(&c->out, "%s%s", commands[i].name, commands[i].takes);
 		buf_fmt(&c->out, "%*s%s\n", (int)(24 - (c->out.n - from)), "", commands[i].does);
 	}
-	good(admin, c);
+	connection_answer(admin, c);
 }
 
 static void run(struct admin *admin, struct connection *c, struct span line)

@@ -153,7 +153,7 @@ static void write_turns(struct buf *out)
 		(unsigned long long)n);
 }
 
-static uint64_t in_flight(void)
+uint64_t metrics_in_flight(void)
 {
 	uint64_t answered = 0, submitted;
 
@@ -169,7 +169,7 @@ static void write_gauges(const struct admin *admin, struct buf *out)
 		{ "shardsm_sessions", "Sessions there are.", stat_left(STAT_SESSIONS_STARTED, STAT_SESSIONS_ENDED) },
 		{ "shardsm_users", "Users in memory.", stat_left(STAT_USERS_LOADED, STAT_USERS_UNLOADED) },
 		{ "shardsm_links", "Links that are logged in.", stat_left(STAT_LINKS_UP, STAT_LINKS_DOWN) },
-		{ "shardsm_store_requests_in_flight", "Requests to the database without an answer yet.", in_flight() },
+		{ "shardsm_store_requests_in_flight", "Requests to the database without an answer yet.", metrics_in_flight() },
 	};
 
 	for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
@@ -182,6 +182,18 @@ static void write_gauges(const struct admin *admin, struct buf *out)
 	metrics_family(out, "shardsm_shard_parked_packets", "gauge", "Handlers of a worker that wait for the database or for a link.");
 	for (uint32_t i = 0; i < admin->set.workers; i++)
 		buf_fmt(out, "shardsm_shard_parked_packets{shard=\"%u\"} %u\n", i, server_load(admin->set.server, i).parked);
+}
+
+void metrics_each_link(const struct admin *admin, void (*fn)(struct span name, unsigned flags, struct outbox *ob, void *arg), void *arg)
+{
+	struct outbox *router;
+
+	rcu_enter();
+	router = names_router_rcu(admin->set.names);
+	if (router)
+		fn(SPAN(""), 0, router, arg);
+	names_each_rcu(admin->set.names, fn, arg);
+	rcu_leave();
 }
 
 struct links {
@@ -205,15 +217,9 @@ static void write_link(struct span name, unsigned flags, struct outbox *ob, void
 static void write_links(const struct admin *admin, struct buf *out)
 {
 	struct links links = { out, 0 };
-	struct outbox *router;
 
 	metrics_family(out, "shardsm_link_queue_bytes", "gauge", "What waits to be written to a link, by name that is bound there.");
-	rcu_enter();
-	router = names_router_rcu(admin->set.names);
-	if (router)
-		write_link(SPAN(""), 0, router, &links);
-	names_each_rcu(admin->set.names, write_link, &links);
-	rcu_leave();
+	metrics_each_link(admin, write_link, &links);
 }
 
 void metrics_write(const struct admin *admin, struct buf *out)
