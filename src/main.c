@@ -83,8 +83,9 @@ static bool open_server(struct program *p)
 	}
 	for (unsigned i = 0; i < o->ndomains; i++)
 		p->domains[i] = span_str(o->domains[i]);
-	if (p->line.check ? !store_look(p->config, o->store_threads, p->found, sizeof(p->found))
-			  : !(p->store = store_open(p->config, o->store_threads)))
+	if (p->line.check && !store_look(p->config, o->store_threads, p->found, sizeof(p->found)))
+		return false;
+	if (!p->line.check && !(p->store = store_open(p->config, o->store_threads)))
 		return false;
 	p->server = server_new(&(struct server_settings){ .config = p->config, .id = span_str(o->id), .domains = p->domains,
 		.ndomains = o->ndomains, .nshards = o->workers, .names = p->names, .store = p->store,
@@ -186,10 +187,11 @@ static void say_start(const struct program *p)
  * they ask is what the store carries out. */
 static bool stop(struct program *p)
 {
-	const struct deadline *deadline = stop_begin((uint32_t)p->live_options.stop_seconds * 1000);
+	const uint32_t ms = (uint32_t)p->live_options.stop_seconds * 1000;
+	const struct deadline *deadline = stop_begin(ms);
 	bool done;
 
-	supervise_stopping((uint32_t)p->live_options.stop_seconds * 1000);
+	supervise_stopping(ms);
 	server_drain(p->server);
 	log_notice("shutting down");
 	io_quiesce(p->io, deadline);

@@ -1,4 +1,4 @@
-/* program.h - what main.c and reload.c share: the parts of the running program.
+/* program.h - the parts of the running program, and what main.c calls in the files beside it.
  * Threads: main's.
  * Owns: everything that is opened, until the end of the process.
  */
@@ -36,7 +36,7 @@ struct program {
 	_Atomic bool gave_up;
 };
 
-/* The settings that reload() changes too. */
+/* reload.c. The settings that reload() changes too: */
 struct server_tuning server_tuning_of(const struct options *o, const struct config *config);
 struct io_tuning io_tuning_of(const struct options *o, const struct security *s);
 void listens_of(struct io_listen *listens, const struct options *o, const struct security *s); /* as many as o has */
@@ -44,8 +44,9 @@ void listens_of(struct io_listen *listens, const struct options *o, const struct
 /* Reads the file again. When all of it is right, what can change without a restart does, everywhere at once; what cannot is named. Every
  * line is logged, and told to said (NULL: nobody). False: nothing has changed. */
 bool reload(struct program *p, struct buf *said);
-void reload_close(struct program *p);
+void reload_close(struct program *p); /* frees what was read since the start */
 
+/* surroundings.c */
 void standard_descriptors(void);   /* 0, 1 and 2 are open when it returns; before anything else is opened */
 void raise_descriptor_limit(void); /* of open files, to the hard limit; logged */
 

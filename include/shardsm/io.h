@@ -63,11 +63,10 @@ struct io;
 struct io *io_open(const struct io_config *config) MUST_USE;
 /* Starts the threads: dials and accepts. */
 bool io_start(struct io *io) MUST_USE;
-/* The port that listens[i] is bound to. */
 /* While the acceptors stand still: what links are measured by from now on, those that are there too. */
 void io_retune(struct io *io, const struct io_tuning *tuning);
 struct mailbox *io_mailbox(struct io *io, uint32_t i); /* of an acceptor */
-uint16_t io_listening(const struct io *io, uint32_t i);
+uint16_t io_listening(const struct io *io, uint32_t i); /* the port that listens[i] is bound to */
 /* Stops accepting and dialling; what the kernel holds of the links is read once more, then reading stops too; what was read is
  * posted by QUEUED_PERCENT of the deadline. When it returns nothing is posted to a shard any more; writing goes on. */
 #define QUEUED_PERCENT 40

@@ -37,7 +37,8 @@ struct server_settings {
 };
 
 struct server;
-struct server *server_new(const struct server_settings *settings) MUST_USE; /* NULL: logged */
+/* NULL: logged, or a bad value that is counted in config_errors(). */
+struct server *server_new(const struct server_settings *settings) MUST_USE;
 bool server_start(struct server *server) MUST_USE;                          /* starts the threads */
 /* Reads everything that modules and access lists take from the config. False: no memory. Bad values are counted in config_errors(). */
 bool server_read_options(struct config *config, struct change *change) MUST_USE;

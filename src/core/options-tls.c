@@ -40,15 +40,15 @@ static char *text(const struct config *config, const struct config_value *v, con
 
 static void read_files(struct tls_options *t, struct config *config, const struct config_value *v)
 {
-	static const char *const needs_pemfile[] = { "private_key_password", "ciphers", "cachain", "verify", "certificate-name", "require-tls" };
+	/* The two others, private_key_password and ciphers, may stand in a file of jabberd2's by themselves. */
+	static const char *const needs_pemfile[] = { "cachain", "verify", "certificate-name", "require-tls" };
 
 	t->pemfile = text(config, v, "pemfile");
 	t->key_password = text(config, v, "private_key_password");
 	t->ciphers = text(config, v, "ciphers");
 	t->cachain = text(config, v, "cachain");
 	t->name = text(config, v, "certificate-name");
-	/* The first two may stand in a file of jabberd2's by themselves. */
-	for (size_t i = 2; !t->pemfile && i < sizeof(needs_pemfile) / sizeof(needs_pemfile[0]); i++)
+	for (size_t i = 0; !t->pemfile && i < sizeof(needs_pemfile) / sizeof(needs_pemfile[0]); i++)
 		if (below(config, v, needs_pemfile[i]))
 			config_bad(config, below(config, v, needs_pemfile[i]),
 				"there is no TLS without a <pemfile> beside it; right would be one like <pemfile>/etc/jabberd2/server.pem</pemfile>");

@@ -412,8 +412,8 @@ struct server *server_new(const struct server_settings *settings)
 	for (uint32_t i = 0; i < n; i++)
 		if (!dispatch_tray_init(&server->shards[i]->tray, server->boxes, n))
 			goto fail;
-	if (chains_mail(server) && !(server->mailer = mailer_open(settings->config, settings->domains[0])) && !config_errors(settings->config))
-		return NULL;
+	if (chains_mail(server) && !(server->mailer = mailer_open(settings->config, settings->domains[0])))
+		return NULL; /* why was told */
 	return server;
 fail:
 	log_error("server: cannot start %u shards (out of memory or file descriptors: fewer <workers>, or a higher limit)", n);
