@@ -33,6 +33,7 @@ struct roster_item {
 	bool odd : 1; /* its JID is not that of an account or a server */
 	uint16_t jid_len, name_len, ngroups, node_len;
 	uint32_t groups_len;
+	uint64_t hash; /* hash_bytes() of the JID; odd: 0 */
 	char text[]; /* JID, name, then each group as two bytes of length (native order) and its bytes */
 };
 

@@ -140,17 +140,25 @@ static struct out_chunk *chunk_for(struct out_tray *tray, struct outbox *ob, siz
 
 char *out_reserve(struct out_tray *tray, struct outbox *ob, size_t n)
 {
-	struct out_chunk *c = chunk_for(tray, ob, n);
+	struct out_chunk *c;
 
+	/* Most stanzas go where the last one went. */
+	if (likely(tray->last < tray->n && tray->slots[tray->last].ob == ob)) {
+		c = tray->slots[tray->last].last;
+		if (likely(c && c->cap - c->used >= n))
+			return c->bytes + c->used;
+	}
+	c = chunk_for(tray, ob, n);
 	return c ? c->bytes + c->used : NULL;
 }
 
 void out_commit(struct out_tray *tray, struct outbox *ob, size_t used)
 {
-	struct out_chunk *c = slot_of(tray, ob)->last;
+	struct tray_slot *slot = &tray->slots[tray->last]; /* the reservation found it */
 
-	assert(used <= c->cap - c->used);
-	c->used += (uint32_t)used;
+	assert(slot->ob == ob && used <= slot->last->cap - slot->last->used);
+	(void)ob;
+	slot->last->used += (uint32_t)used;
 }
 
 bool out_put(struct out_tray *tray, struct outbox *ob, struct span bytes)

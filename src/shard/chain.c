@@ -223,10 +223,10 @@ static enum verdict try_iq(struct event *ev, const struct module *m, unsigned sc
 	return V_PASS;
 }
 
-/* Which of a module's IQ rules apply in this chain for this packet. */
+/* Which of a module's IQ rules apply in this chain for this IQ. */
 static unsigned scope_of(const struct event *ev)
 {
-	if (ev->packet->route.payload != PL_IQ || (ev->type != ST_GET && ev->type != ST_SET))
+	if (ev->type != ST_GET && ev->type != ST_SET)
 		return 0;
 	switch (ev->chain) {
 	case CHAIN_IN_SESS:
@@ -240,22 +240,11 @@ static unsigned scope_of(const struct event *ev)
 	}
 }
 
-enum verdict chain_run(struct event *ev, enum chain chain, uint8_t from)
+/* Each module's rules come before its hook. */
+static enum verdict run_request(struct event *ev, const struct chain_list *list, uint8_t from, unsigned scope)
 {
-	const struct chain_list *list = &ev->shard->server->chains[chain];
-	unsigned scope;
 	enum verdict v;
 
-	ev->chain = chain;
-	scope = scope_of(ev);
-	if (likely(!scope)) {
-		const uint8_t *next = list->next[subject_of(ev)];
-
-		for (ev->at = next[from]; ev->at < list->n; ev->at = next[ev->at + 1])
-			if ((v = list->hooks[ev->at](ev)) != V_PASS)
-				return v;
-		return V_PASS;
-	}
 	for (ev->at = from; ev->at < list->n; ev->at++) {
 		v = list->modules[ev->at]->iq ? try_iq(ev, list->modules[ev->at], scope) : V_PASS;
 		if (v == V_PASS && list->hooks[ev->at])
@@ -263,6 +252,22 @@ enum verdict chain_run(struct event *ev, enum chain chain, uint8_t from)
 		if (v != V_PASS)
 			return v;
 	}
+	return V_PASS;
+}
+
+enum verdict chain_run(struct event *ev, enum chain chain, uint8_t from)
+{
+	const struct chain_list *list = &ev->shard->server->chains[chain];
+	const uint8_t *next = list->next[subject_of(ev)];
+	unsigned scope;
+	enum verdict v;
+
+	ev->chain = chain;
+	if (ev->packet->route.payload == PL_IQ && (scope = scope_of(ev)))
+		return run_request(ev, list, from, scope);
+	for (ev->at = next[from]; ev->at < list->n; ev->at = next[ev->at + 1])
+		if ((v = list->hooks[ev->at](ev)) != V_PASS)
+			return v;
 	return V_PASS;
 }
 

@@ -382,14 +382,11 @@ static void deliver_here(struct shard *shard, struct packet *p)
 	arrive(&ev);
 }
 
-void dispatch_to_user(struct shard *shard, struct packet *p, struct user *u)
+void dispatch_to_user(struct event *ev, struct user *u)
 {
-	struct event ev;
-
-	event_init(&ev, shard, p);
-	ev.user = addressee(&ev, u);
-	if (ev.user)
-		arrive(&ev);
+	ev->user = addressee(ev, u);
+	if (ev->user)
+		arrive(ev);
 }
 
 /* Users of ours, and components that we route for. */
@@ -568,10 +565,8 @@ void burst_prefetch(struct shard *shard, struct packet *const *packets, uint32_t
 	}
 }
 
-void prefetch_users(struct shard *shard, const uint64_t *hashes, uint32_t n)
+void prefetch_users(struct shard *shard, const uint64_t *hashes, struct user **users, uint32_t n)
 {
-	const struct user *users[BURST_MAX];
-
 	for (uint32_t i = 0; i < n; i++)
 		index_prefetch(&shard->own_users, hashes[i]);
 	for (uint32_t i = 0; i < n; i++) {

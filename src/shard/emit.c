@@ -2,6 +2,7 @@
  * Threads: the owning shard's.
  * Owns: nothing; bytes go straight into the tray of the link.
  */
+#include "shard/put.h"
 #include "shard/shard.h"
 #include "shardsm/log.h"
 #include "shardsm/stats.h"
@@ -9,14 +10,6 @@
 SHARD_THREAD_BEGIN
 
 #define ESCAPED_MAX 6u /* the longest of & < > ' " as an entity */
-
-static char *put(char *at, struct span s)
-{
-	memcpy(at, s.p, s.n);
-	return at + s.n;
-}
-
-#define PUT(at, literal) put(at, SPAN(literal))
 
 static char *put_escaped(char *at, struct span s)
 {
@@ -124,15 +117,19 @@ static void log_one(struct outbox *ob, void *arg)
 }
 
 /* Log sinks of a network that we route for get a copy of every route: those that come in from the acceptors, those that go out here. */
-static void sent(struct shard *shard, struct outbox *ob, const char *start, size_t n)
+COLD static void copy_to_logs(struct shard *shard, const char *start, size_t n)
 {
 	struct { struct shard *shard; struct span rest; } copy = { shard, span_of(start + 6, n - 6) }; /* behind "<route" */
-	struct names *names = shard->server->set.names;
 
+	names_logs_rcu(shard->server->set.names, log_one, &copy);
+}
+
+static void sent(struct shard *shard, struct outbox *ob, const char *start, size_t n)
+{
 	out_commit(shard->out, ob, n); /* the bytes stay where they are until the burst ends */
 	rcu_enter();
-	if (unlikely(names_have_logs_rcu(names)) && !ob->accept)
-		names_logs_rcu(names, log_one, &copy);
+	if (unlikely(names_have_logs_rcu(shard->server->set.names)) && !ob->accept)
+		copy_to_logs(shard, start, n);
 	rcu_leave();
 }
 
@@ -181,45 +178,115 @@ static size_t stanza_size(const struct packet *p, struct span tag, struct span p
 	return attrs_size(p) + p->route.content.len + 2u * tag.n + prefix.n + ESCAPED_MAX * (p->from.s ? p->from.len : 0u) + 128;
 }
 
-/* Opening and closing of the packet that goes to many, the same for all. NULL: it goes to one, or there is no memory. */
-static const struct shared *shared_bytes(struct shard *shard, const struct packet *p, struct span tag)
+/* --- to sessions --------------------------------------------------------------------------------------------------------- */
+
+static bool piece_make(struct piece *piece, struct span prefix, struct span name)
 {
-	struct shared *shared = &shard->shared;
-	struct buf *b = &shared->bytes;
+	char *at = piece->text;
 
-	if (likely(shared->packet != p))
-		return NULL;
-	if (b->n)
-		return shared;
-	shared->prefix = session_prefix(p);
-	if (!buf_grow(b, stanza_size(p, tag, shared->prefix)))
-		return NULL;
-	char *at = put_opening(b->p, p, tag, shared->prefix);
-
-	shared->opening = (uint32_t)(at - b->p);
-	b->n = (uint32_t)(put_closing(at, p, tag) - b->p);
-	return shared;
+	if (prefix.n + name.n + 2 > sizeof(piece->text))
+		return false;
+	at = PUT(at, "' ");
+	at = put(at, prefix);
+	at = put(at, name);
+	piece->n = (uint32_t)(at - piece->text);
+	return true;
 }
 
-void emit_to_session(struct shard *shard, struct session *s, const struct packet *p, const struct jid *to)
+/* There must be room for the whole of its text. */
+static char *put_piece(char *at, const struct piece *piece)
+{
+	memcpy(at, piece->text, sizeof(piece->text));
+	return at + piece->n;
+}
+
+/* Makes what all addressees of a packet get; what depends on where it goes comes with the first of each. False: no memory, or a prefix
+ * that is too long. */
+static bool share(struct shared *shared, const struct packet *p)
+{
+	struct span tag = packet_slice(p, p->route.tag), prefix = session_prefix(p);
+	size_t most = stanza_size(p, tag, prefix);
+	char *at;
+
+	shared->peer = NULL;
+	buf_clear(&shared->closing);
+	if (!piece_make(&shared->c2s, prefix, SPAN(":c2s='")) || !piece_make(&shared->sm, prefix, SPAN(":sm='")) ||
+		!buf_grow(&shared->closing, most) || !buf_grow(&shared->opening, most))
+		return false;
+	at = PUT(shared->closing.p, "'");
+	at = put_closing(at, p, tag);
+	shared->closing.n = (uint32_t)(at - shared->closing.p);
+	at = put_opening(shared->opening.p, p, tag, prefix);
+	at = PUT(at, " to='");
+	shared->opening.n = (uint32_t)(at - shared->opening.p);
+	return true;
+}
+
+/* The beginning of every stanza to sessions of that peer and domain. False: no memory. */
+static bool share_head(struct shared *shared, const struct session *s, struct span domain)
+{
+	const struct peer *peer = s->peer;
+	struct buf *b = &shared->head;
+	char *at;
+
+	shared->peer = NULL;
+	buf_clear(b);
+	if (!buf_grow(b, peer->head_len + ESCAPED_MAX * domain.n + shared->opening.n + 2))
+		return false;
+	at = put(b->p, span_of(peer->text + peer->name_len, peer->head_len));
+	shared->domain = (struct slice){ (uint32_t)(at - b->p), domain.n };
+	at = put_text(at, domain, s->plain);
+	at = PUT(at, "'>");
+	at = put(at, buf_span(&shared->opening));
+	b->n = (uint32_t)(at - b->p);
+	if (s->plain) /* else the domain is not to be found in it again */
+		shared->peer = peer;
+	return true;
+}
+
+/* The packet that goes to many: only what is the session's own is written anew. False: it has to be written whole. */
+static bool emit_shared(struct shard *shard, struct session *s, const struct packet *p, const struct jid *to)
+{
+	struct shared *shared = &shard->shared;
+	struct jid me = session_jid(s);
+	struct span domain = jid_domain(&me), c2s = session_c2s(s);
+	char *start, *at;
+
+	if (!to || !to->s || (!shared->opening.n && !share(shared, p)))
+		return false;
+	if ((shared->peer != s->peer || !s->plain || !span_eq(domain, slice_of(shared->head.p, shared->domain))) &&
+		!share_head(shared, s, domain))
+		return false;
+	start = out_reserve(shard->out, s->peer->link, shared->head.n + shared->closing.n + 2 * sizeof(shared->sm.text) + SM_ID_HEX +
+		ESCAPED_MAX * (to->len + c2s.n));
+	if (!start)
+		return false;
+	at = put(start, buf_span(&shared->head));
+	at = put_text(at, jid_full(to), s->plain && to->s == s->text);
+	at = put_piece(at, &shared->c2s);
+	at = put_text(at, c2s, s->plain);
+	at = put_piece(at, &shared->sm);
+	sm_id_print(&s->id, at);
+	at = put(at + SM_ID_HEX, buf_span(&shared->closing));
+	sent(shard, s->peer->link, start, (size_t)(at - start));
+	return true;
+}
+
+static bool emit_alone(struct shard *shard, struct session *s, const struct packet *p, const struct jid *to)
 {
 	struct jid me = session_jid(s);
 	bool plain = s->plain;
-	struct span domain = jid_domain(&me), c2s = session_c2s(s), tag = packet_slice(p, p->route.tag);
-	const struct shared *shared = shared_bytes(shard, p, tag);
-	struct span prefix = shared ? shared->prefix : session_prefix(p);
-	size_t most = s->peer->head_len + (shared ? shared->bytes.n : stanza_size(p, tag, prefix)) + 2u * prefix.n +
+	struct span domain = jid_domain(&me), c2s = session_c2s(s), tag = packet_slice(p, p->route.tag), prefix = session_prefix(p);
+	size_t most = s->peer->head_len + stanza_size(p, tag, prefix) + 2u * prefix.n +
 		ESCAPED_MAX * (domain.n + c2s.n + (to ? to->len : 0u)) + SM_ID_HEX + 128;
 	char *start = out_reserve(shard->out, s->peer->link, most), *at = start;
 
-	if (!start) {
-		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": a stanza was lost (out of memory)", SPAN_ARG(jid_full(&me)));
-		return;
-	}
+	if (!start)
+		return false;
 	at = put(at, span_of(s->peer->text + s->peer->name_len, s->peer->head_len));
 	at = put_text(at, domain, plain);
 	at = PUT(at, "'>");
-	at = shared ? put(at, span_of(shared->bytes.p, shared->opening)) : put_opening(at, p, tag, prefix);
+	at = put_opening(at, p, tag, prefix);
 	if (to && to->s) {
 		at = PUT(at, " to='");
 		at = put_text(at, jid_full(to), plain && to->s == s->text);
@@ -234,9 +301,19 @@ void emit_to_session(struct shard *shard, struct session *s, const struct packet
 	at = PUT(at, ":sm='");
 	sm_id_print(&s->id, at);
 	at = PUT(at + SM_ID_HEX, "'");
-	at = shared ? put(at, span_of(shared->bytes.p + shared->opening, shared->bytes.n - shared->opening)) : put_closing(at, p, tag);
-	stat_inc(STAT_OUT + p->route.payload);
+	at = put_closing(at, p, tag);
 	sent(shard, s->peer->link, start, (size_t)(at - start));
+	return true;
+}
+
+void emit_to_session(struct shard *shard, struct session *s, const struct packet *p, const struct jid *to)
+{
+	bool shared = shard->shared.packet == p && emit_shared(shard, s, p, to);
+
+	if (shared || emit_alone(shard, s, p, to))
+		stat_inc(STAT_OUT + p->route.payload);
+	else
+		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": a stanza was lost (out of memory)", (int)s->jid_len, s->text);
 }
 
 bool emit_to_link(struct shard *shard, struct outbox *ob, const struct packet *p)

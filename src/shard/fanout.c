@@ -14,6 +14,8 @@
 SHARD_THREAD_BEGIN
 
 #define LIST_MOST (32u * 1024) /* bytes; a longer one goes in pieces */
+#define LIST_FIRST 4096u       /* more than an addressee takes */
+_Static_assert(LIST_FIRST > JID_MAX + 64, "room for one");
 
 struct addressee {
 	uint64_t hash; /* of the bare JID */
@@ -29,7 +31,9 @@ static size_t addressee_size(uint32_t len)
 bool fanout_init(struct shard *shard)
 {
 	shard->lists = calloc(shard->server->set.nshards, sizeof(*shard->lists));
-	buf_init(&shard->shared.bytes);
+	buf_init(&shard->shared.opening);
+	buf_init(&shard->shared.closing);
+	buf_init(&shard->shared.head);
 	return shard->lists != NULL;
 }
 
@@ -38,7 +42,9 @@ void fanout_fini(struct shard *shard)
 	for (uint32_t i = 0; shard->lists && i < shard->server->set.nshards; i++)
 		buf_free(&shard->lists[i]);
 	free(shard->lists);
-	buf_free(&shard->shared.bytes);
+	buf_free(&shard->shared.opening);
+	buf_free(&shard->shared.closing);
+	buf_free(&shard->shared.head);
 }
 
 /* --- from the sender's shard --------------------------------------------------------------------------------------------- */
@@ -78,14 +84,15 @@ void fanout_add(struct shard *shard, struct packet *p)
 			pass_on(shard, p);
 		return;
 	}
-	hash = hash_bytes(jid_bare(&p->to));
+	hash = p->hash ? p->hash : hash_bytes(jid_bare(&p->to));
 	if (!online_any(shard->server, hash))
 		return;
 	i = shard_of_tag(hash_tag(hash), shard->server->set.nshards);
 	list = &shard->lists[i];
 	size_t size = addressee_size(p->to.len);
 
-	if ((list->n + size > LIST_MOST && list->n && !send_list(shard, i, p)) || !buf_grow(list, size)) {
+	if ((list->n + size > LIST_MOST && list->n && !send_list(shard, i, p)) ||
+		(list->cap - list->n < size && !buf_grow(list, LIST_FIRST))) {
 		pass_on(shard, p);
 		return;
 	}
@@ -107,15 +114,19 @@ bool fanout_send(struct shard *shard, struct packet *p)
 
 /* --- on the addressees' shard --------------------------------------------------------------------------------------------- */
 
-static void deliver_one(struct shard *shard, struct packet *p, const struct addressee *a)
+/* u: who was found by the hash alone; NULL: nobody. */
+static void deliver_one(struct event *ev, const struct addressee *a, struct user *u)
 {
-	struct user *u = user_find(shard, span_of(a->text, a->bare_len), a->hash);
+	struct shard *shard = ev->shard;
+	struct packet *p = ev->packet;
 
+	if (u && !span_eq(user_bare(u), span_of(a->text, a->bare_len))) /* seldom: another one with that hash stood before it */
+		u = user_find(shard, span_of(a->text, a->bare_len), a->hash);
 	if (!u || !u->available)
 		return;
 	p->hash = a->hash;
 	p->to = (struct jid){ a->text, a->node_len, a->bare_len, a->len };
-	dispatch_to_user(shard, p, u);
+	dispatch_to_user(ev, u);
 }
 
 void fanout_deliver(struct shard *shard, struct packet *p)
@@ -124,12 +135,15 @@ void fanout_deliver(struct shard *shard, struct packet *p)
 	const struct addressee *group[BURST_MAX];
 	const char *at = list.p, *end = list.p + list.n;
 	struct jid from = p->from;
+	struct event first;
 
+	event_init(&first, shard, p);
 	p->many = 0;
 	shard->shared.packet = p;
-	buf_clear(&shard->shared.bytes);
+	buf_clear(&shard->shared.opening);
 	while (at < end) {
 		uint64_t hashes[BURST_MAX];
+		struct user *users[BURST_MAX];
 		uint32_t n = 0;
 
 		for (; n < BURST_MAX && at < end; n++) {
@@ -137,10 +151,12 @@ void fanout_deliver(struct shard *shard, struct packet *p)
 			hashes[n] = group[n]->hash;
 			at += addressee_size(group[n]->len);
 		}
-		prefetch_users(shard, hashes, n);
+		prefetch_users(shard, hashes, users, n);
 		for (uint32_t i = 0; i < n; i++) {
+			struct event ev = first;
+
 			p->from = from;
-			deliver_one(shard, p, group[i]);
+			deliver_one(&ev, group[i], users[i]);
 		}
 	}
 	shard->shared.packet = NULL;

@@ -77,9 +77,12 @@ static void to_subscribers(struct shard *shard, struct session *s, struct packet
 	for (uint32_t i = 0; i < r->n; i++) {
 		const struct roster_item *item = r->items[i];
 
-		if (item->from && item_address(item, &p->to) && !session_bounced(s, &p->to))
-			fanout_add(shard, p);
+		if (!item->from || !item_address(item, &p->to) || session_bounced(s, &p->to))
+			continue;
+		p->hash = item->hash;
+		fanout_add(shard, p);
 	}
+	p->hash = 0;
 	if (!fanout_send(shard, p))
 		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": presence did not reach all contacts (out of memory)", SPAN_ARG(jid_full(&p->from)));
 }

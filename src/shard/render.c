@@ -2,19 +2,11 @@
  * Threads: the owning shard's.
  * Owns: nothing; the bytes lie in a buffer of the shard's until it is used again.
  */
+#include "shard/put.h"
 #include "shard/shard.h"
 #include "shardsm/log.h"
 
 SHARD_THREAD_BEGIN
-
-static char *put(char *at, struct span s)
-{
-	if (s.n)
-		memcpy(at, s.p, s.n);
-	return at + s.n;
-}
-
-#define PUT(at, literal) put(at, SPAN(literal))
 
 /* --- as a peer would send it, and read by the same scanner, which checks it on the way ------------------------------------------- */
 
@@ -48,8 +40,8 @@ static bool scanned(struct shard *shard, struct buf *b, const struct stanza *st,
 	if (b->failed)
 		return false;
 	if (route_next(&shard->scanner, b->p, b->n, out, &used) != ROUTE_OK || out->element != EL_ROUTE) {
-		log_error("%s: a stanza of ours is not well-formed (%s): " SPAN_FMT, shard->name, shard->scanner.error,
-			SPAN_ARG(buf_span(b)));
+		log_limited(LOG_LEVEL_ERROR, "%s: a stanza of ours is not well-formed (%s): " SPAN_FMT, shard->name,
+			shard->scanner.error, SPAN_ARG(buf_span(b)));
 		shard_scanner_ready(shard);
 		return false;
 	}

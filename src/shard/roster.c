@@ -120,6 +120,7 @@ struct roster_item *roster_item_new(const struct item_fields *f)
 
 	item->odd = !jid_split(&jid, f->jid) || jid_has_resource(&jid);
 	item->node_len = jid.node_len;
+	item->hash = item->odd ? 0 : hash_bytes(f->jid);
 	memcpy(at, f->jid.p, f->jid.n);
 	at += f->jid.n;
 	if (f->name.n)

@@ -79,6 +79,16 @@ struct waiting {
 #define THROTTLED_MAX 64
 struct throttled { uint64_t hash, until_ms; };
 
+/* emit.c: what the sessions get alike that a packet goes to, written once. */
+struct shared {
+	const struct packet *packet;  /* NULL: none goes to many */
+	struct buf opening, closing;  /* of the stanza, up to the value of `to` and from the end of its last attribute on */
+	struct piece { char text[32]; uint32_t n; } c2s, sm; /* what stands before the values of c2s and sm; copied whole, in constant size */
+	struct buf head;              /* a route's start tag and opening */
+	const struct peer *peer;      /* head is for sessions of that peer; NULL: of one session alone */
+	struct slice domain;          /* in head: and of that domain */
+};
+
 struct shard {
 	/* fixed for life */
 	uint32_t index;
@@ -107,8 +117,7 @@ struct shard {
 	struct parked *blocked SHARDS;       /* those that users' packets wait behind */
 	const struct event *now SHARDS;      /* whose chain runs: what is sent may be that user's. NULL: nobody's */
 	struct buf *lists;            /* fanout.c: addressees, one list for each shard */
-	struct shared { const struct packet *packet; struct buf bytes; uint32_t opening; struct span prefix; } shared; /* emit.c: what all of its
-	                               * addressees get, written once */
+	struct shared shared;
 	struct buf scratch[SCRATCHES], wire, render, reply, fresh_id;
 	struct buf except SHARDS;            /* emit.c: of the packet that is passed on */
 	uint64_t fresh SHARDS;
@@ -128,9 +137,10 @@ void shard_post_out(struct shard *shard) ON_SHARD; /* end of a burst: trays out 
 bool shard_turn(struct shard *shard) ON_SHARD;
 
 /* dispatch.c: one packet, start to finish */
-void prefetch_users(struct shard *shard, const uint64_t *hashes, uint32_t n) ON_SHARD; /* n: BURST_MAX at most */
+/* The first user of each hash, NULL: none; whoever reads them next finds them fetched. n: BURST_MAX at most. */
+void prefetch_users(struct shard *shard, const uint64_t *hashes, struct user **users, uint32_t n) ON_SHARD;
 void dispatch(struct shard *shard, struct packet *p) ON_SHARD;
-void dispatch_to_user(struct shard *shard, struct packet *p, struct user *u) ON_SHARD; /* presence from one of our shards; u: whose it is */
+void dispatch_to_user(struct event *ev, struct user *u) ON_SHARD; /* fresh from event_init(), presence from one of our shards; u: whose it is */
 void dispatch_resume(struct shard *shard, struct store_req *answer) ON_SHARD;
 void event_init(struct event *ev, struct shard *shard, struct packet *p) ON_SHARD;
 void event_fini(struct event *ev) ON_SHARD;
