@@ -131,7 +131,7 @@ static unsigned update(struct buf *out, const struct sql_dialect *d, const char 
 	const struct table *t = &store_tables[key.table];
 	unsigned n = 1;
 
-	buf_str(out, "UPDATE ");
+	buf_str(out, d->update ? d->update : "UPDATE ");
 	sql_table(out, d, prefix, key.table);
 	buf_str(out, " SET ");
 	for (unsigned i = 0; i < t->ncolumns; i++) {

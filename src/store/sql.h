@@ -21,6 +21,7 @@ struct sql_dialect {
 	/* Rows of a get come in any order, their order is the engine's business: a planner that is asked for it may read the whole
 	 * table. */
 	bool unsorted;
+	const char *update;          /* how one begins; NULL: "UPDATE " */
 	const char *next_sequence;   /* what an INSERT writes as the sequence; NULL: the database fills it in */
 	const char *sequence_type;
 	const char *types[COL_XML + 1]; /* by enum column_type */

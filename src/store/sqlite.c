@@ -24,8 +24,15 @@ struct slot {
 	sqlite3_stmt *statement;     /* NULL: free */
 };
 
+/* What begins and ends transactions. BEGIN_WRITE takes the write lock at once: a group never finds out half-way that somebody else has it. */
+enum control { BEGIN_WRITE, BEGIN_READ, COMMIT, ROLLBACK, CONTROLS };
+static const char *const controls[CONTROLS] = {
+	[BEGIN_WRITE] = "BEGIN IMMEDIATE", [BEGIN_READ] = "BEGIN", [COMMIT] = "COMMIT", [ROLLBACK] = "ROLLBACK",
+};
+
 struct connection {
 	sqlite3 *db;
+	sqlite3_stmt *controls[CONTROLS]; /* NULL: not prepared yet */
 	const char *prefix;          /* the settings' */
 	bool doubtful;               /* a commit failed, and may stand in the write-ahead log all the same: see mend() */
 	struct buf sql;
@@ -37,6 +44,9 @@ struct connection {
 const struct sql_dialect sqlite_dialect = {
 	.quote = '"',
 	.sequence_type = "INTEGER PRIMARY KEY",
+	/* A statement that fails takes its transaction with it here, so that what it has done need not be undone by itself: without this
+	 * SQLite keeps a copy of every page until the statement is over, a third of what it takes. */
+	.update = "UPDATE OR FAIL ",
 	.types = { [COL_TEXT] = "TEXT", [COL_INT] = "INTEGER", [COL_BOOL] = "BOOLEAN", [COL_XML] = "TEXT" },
 };
 
@@ -102,6 +112,25 @@ enum engine_result sqlite_each(struct connection *c, const char *sql, struct spa
 
 	sqlite3_finalize(q);
 	return result;
+}
+
+/* Prepared once: reading their text takes as long as a row. SQLite keeps the reason of one that failed. */
+static int step_control(struct connection *c, enum control control)
+{
+	sqlite3_stmt **q = &c->controls[control];
+	int rc = *q ? SQLITE_OK : sqlite3_prepare_v3(c->db, controls[control], -1, SQLITE_PREPARE_PERSISTENT, q, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(*q);
+	sqlite3_reset(*q);
+	return rc;
+}
+
+static enum engine_result run_control(struct connection *c, enum control control)
+{
+	int rc = step_control(c, control);
+
+	return rc == SQLITE_DONE ? ENGINE_OK : failed(c, controls[control], rc);
 }
 
 static void drop_statements(struct connection *c)
@@ -283,7 +312,7 @@ void sqlite_rollback(void *connection)
 
 	/* Some failures have rolled back already. */
 	if (!sqlite3_get_autocommit(c->db))
-		sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+		(void)step_control(c, ROLLBACK);
 }
 
 /* A commit whose sync failed stands in the write-ahead log, and would count as one after a crash, though SQLite has rolled it back and it was
@@ -307,8 +336,7 @@ static enum engine_result sqlite_write(void *connection, struct store_req **reqs
 	*culprit = n;
 	if (rc != SQLITE_OK)
 		return failed(c, "what a failed commit left in the log", rc);
-	/* The write lock at once: a group never finds out half-way that somebody else has it. */
-	enum engine_result result = sqlite_exec(c, "BEGIN IMMEDIATE");
+	enum engine_result result = run_control(c, BEGIN_WRITE);
 
 	for (unsigned i = 0; i < n && result == ENGINE_OK; i++) {
 		result = sqlite_run(c, reqs[i]);
@@ -316,7 +344,7 @@ static enum engine_result sqlite_write(void *connection, struct store_req **reqs
 			*culprit = i;
 	}
 	if (result == ENGINE_OK) {
-		result = sqlite_exec(c, "COMMIT");
+		result = run_control(c, COMMIT);
 		c->doubtful = result != ENGINE_OK;
 	}
 	if (result != ENGINE_OK) {
@@ -374,7 +402,7 @@ static enum engine_result read_all(struct connection *c, struct store_req *req)
 
 static enum engine_result sqlite_reads_begin(void *connection)
 {
-	return sqlite_exec(connection, "BEGIN");
+	return run_control(connection, BEGIN_READ);
 }
 
 static void sqlite_reads_end(void *connection)
@@ -391,7 +419,7 @@ static enum engine_result sqlite_read(void *connection, struct store_req *req)
 		return read_all(c, req);
 	if (req->nstmts < 2)
 		return sqlite_run(c, req);
-	enum engine_result result = sqlite_exec(c, "BEGIN");
+	enum engine_result result = run_control(c, BEGIN_READ);
 
 	if (result == ENGINE_OK)
 		result = read_all(c, req);
@@ -409,6 +437,8 @@ void sqlite_close(void *connection)
 	struct connection *c = connection;
 
 	drop_statements(c);
+	for (unsigned i = 0; i < CONTROLS; i++)
+		sqlite3_finalize(c->controls[i]);
 	buf_free(&c->sql);
 	sqlite3_close(c->db);
 	free(c);
