@@ -32,7 +32,7 @@ def arguments():
     p.add_argument('build', nargs='?', default='.', help='directory in which shardsm was built')
     p.add_argument('--pings', type=int, default=2000, help='in each situation')
     p.add_argument('--workers', type=int, default=2)
-    p.add_argument('--only', help='this situation alone')
+    p.add_argument('--only', choices=[s for s in SITUATIONS if s != 'idle'], help='this situation alone, and idle to compare with')
     p.add_argument('--rounds', type=int, default=3, help='medians of so many')
     p.add_argument('--limits', default='', help='more of them, XML')
     return p.parse_args()
@@ -179,7 +179,7 @@ def main():
     servers.need_shardsm()
     base = None
     print('%-30s%10s%10s%10s%12s  %s' % ('us, one message', 'median', 'p99', 'max', 'peak MB', 'limits hit'))
-    for name in SITUATIONS if not args.only else ['idle', args.only]:
+    for name in ['idle', args.only] if args.only else SITUATIONS:
         runs = [measure(name, args) for _ in range(args.rounds)]
         at = [statistics.median(t[min(len(t) - 1, int(len(t) * q))] for t, _, _ in runs) for q in (0.5, 0.99, 1)]
         base = base or at[1]
