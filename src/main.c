@@ -66,11 +66,6 @@ static void block_signals(void)
 	signal(SIGUSR2, SIG_IGN);
 }
 
-static void open_log(const struct options *o)
-{
-	log_open(span_str(o->log.type), o->log.ident, o->log.facility, o->log.file);
-}
-
 static bool open_server(struct program *p)
 {
 	const struct options *o = &p->options;
@@ -255,7 +250,7 @@ int main(int argc, char **argv)
 	if (p.line.debug)
 		log_threshold = LOG_LEVEL_DEBUG;
 	if (!p.line.check)
-		open_log(&p.options);
+		open_log_of(&p.options);
 	log_notice("starting up");
 	config_warn_unknown(p.config);
 	if (!p.line.check)

@@ -40,6 +40,7 @@ struct program {
 struct server_tuning server_tuning_of(const struct options *o, const struct config *config);
 struct io_tuning io_tuning_of(const struct options *o, const struct security *s);
 void listens_of(struct io_listen *listens, const struct options *o, const struct security *s); /* as many as o has */
+void open_log_of(const struct options *o);
 
 /* Reads the file again. When all of it is right, what can change without a restart does, everywhere at once; what cannot is named. Every
  * line is logged, and told to said (NULL: nobody). False: nothing has changed. */

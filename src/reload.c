@@ -33,6 +33,11 @@ void listens_of(struct io_listen *listens, const struct options *o, const struct
 			o->listens[i].secret, s->listens[i] };
 }
 
+void open_log_of(const struct options *o)
+{
+	log_open(span_str(o->log.type), o->log.ident, o->log.facility, o->log.file);
+}
+
 static void tell(struct buf *said, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
 static void tell(struct buf *said, enum log_level level, const char *fmt, ...)
 {
@@ -88,7 +93,7 @@ static void change_log(const struct options *old, const struct options *new)
 {
 	if (!same_text(old->log.type, new->log.type) || !same_text(old->log.ident, new->log.ident) ||
 		!same_text(old->log.facility, new->log.facility) || !same_text(old->log.file, new->log.file))
-		log_open(span_str(new->log.type), new->log.ident, new->log.facility, new->log.file);
+		open_log_of(new);
 }
 
 /* Everything that the file says, checked: nothing has changed yet. False: it was told why. */
