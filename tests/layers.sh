@@ -21,7 +21,7 @@ sees() {
 room_of() {
 	case $1 in
 	span | buf | datetime | jid | route | xml | stanza_error | subscription) echo xmpp ;;
-	aci | clock | config | deadline | hash | heart | log | mailbox | names | notify | options | outbox | packet | rcu | roles | standstill | stats | tunables) echo core ;;
+	aci | clock | config | deadline | hash | heart | log | mailbox | names | notify | options | outbox | packet | rcu | roles | room | standstill | stats | tunables) echo core ;;
 	tls) echo core ;;
 	store | vcard_columns) echo store ;;
 	mail) echo mail ;;

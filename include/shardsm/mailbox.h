@@ -22,6 +22,7 @@ enum letter_kind {
 	LETTER_JOB,       /* to a shard: a function to run there */
 	LETTER_ASK,       /* to a shard and back: struct server_answer */
 	LETTER_HALT,      /* see standstill.h */
+	LETTER_ROOM,      /* struct room_letter: where it asked there is room again */
 	LETTER_MAIL,      /* struct mail: to be sent; back again: it cannot be */
 	LETTER_FREE,      /* free for a thread's own use, and tests */
 };
@@ -38,8 +39,11 @@ struct mailbox {
 	_Atomic int sleeping;
 	int fd;                      /* eventfd, for an owner that sleeps in epoll */
 	const char *name;            /* "shard 3" */
-	uint64_t limit;              /* of bytes, see mailboxes_full(); UINT64_MAX: none */
-	_Atomic uint64_t bytes __attribute__((aligned(64))); /* of batches on the way or in work; see batch.h */
+	/* room.h's: batches on the way or in work, what of them those who send much may fill, who waits for less */
+	_Atomic uint64_t bytes __attribute__((aligned(64)));
+	_Atomic uint64_t share, tell_below;
+	_Atomic bool over;
+	struct room_letter *_Atomic asking;
 };
 
 bool mailbox_init(struct mailbox *mb, const char *name) MUST_USE;

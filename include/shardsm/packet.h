@@ -99,20 +99,8 @@ struct packet *batch_first(struct batch *b);
 struct packet *batch_next(struct batch *b, struct packet *p);
 void batch_free(struct batch **b); /* takes its bytes out of the owner's count */
 
-/* Bytes of batches that are on the way to a mailbox or in work there: an acceptor stops reading links past its limit. */
-static inline uint64_t mailbox_load(const struct mailbox *mb)
-{
-	return atomic_load_explicit(&((struct mailbox *)(uintptr_t)mb)->bytes, memory_order_relaxed);
-}
-
-/* What links that send much may have before a shard, each by itself or all together: a millisecond or so of its work, which is what others
- * then wait. With less, an acceptor that looks again after a millisecond would leave a shard without work. */
-#define MAILBOX_SHARE (512u * 1024)
-
-/* Has any mailbox more than its limit? Costs nothing that is shared while none has: the way of a packet is looked at only then. */
-bool mailboxes_full(void);
-/* While nobody posts batches or frees them. */
-void mailboxes_limit(struct mailbox *const *boxes, uint32_t n, uint64_t bytes);
+/* Bytes that wait for the owner of box i, those that are not posted yet too. */
+uint64_t tray_load(const struct dispatch_tray *tray, uint32_t i);
 
 /* A copy on the heap, for a packet that must wait. Keeps a reference on its link. NULL: no memory. */
 struct packet *packet_keep(const struct packet *p) MUST_USE;

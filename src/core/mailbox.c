@@ -14,7 +14,7 @@
 #include <urcu/system.h>
 
 #include "core/tsan.h"
-#include "shardsm/mailbox.h"
+#include "shardsm/room.h"
 #include "shardsm/stats.h"
 
 bool mailbox_init(struct mailbox *mb, const char *name)
@@ -22,7 +22,7 @@ bool mailbox_init(struct mailbox *mb, const char *name)
 	memset(mb, 0, sizeof(*mb));
 	__cds_wfcq_init(&mb->head, &mb->tail);
 	mb->name = name;
-	mb->limit = UINT64_MAX;
+	mb->share = SHARE_MOST;
 	mb->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return mb->fd >= 0;
 }

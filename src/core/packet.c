@@ -6,14 +6,13 @@
 
 #include "shardsm/outbox.h"
 #include "shardsm/packet.h"
+#include "shardsm/room.h"
 
 /* A batch starts small, because at light load it carries one packet; each further one of a burst is larger, up to what
  * a thread can walk while it is still in its cache. */
 #define BATCH_FIRST 4096u
 #define BATCH_LARGEST (64u * 1024)
 #define PACKET_ALIGN 16u
-
-static _Atomic uint32_t full; /* mailboxes over their limit; written only when one comes there or leaves */
 
 static size_t align_up(size_t n) { return (n + PACKET_ALIGN - 1) & ~(size_t)(PACKET_ALIGN - 1); }
 
@@ -136,11 +135,13 @@ void dispatch_tray_post_one(struct dispatch_tray *tray, uint32_t i)
 	tray->open[i] = NULL;
 	struct letter *l = &b->letter;
 
-	uint64_t before = atomic_fetch_add_explicit(&b->to->bytes, b->used, memory_order_relaxed);
-
-	if (unlikely(before <= b->to->limit && before + b->used > b->to->limit))
-		atomic_fetch_add_explicit(&full, 1, memory_order_relaxed);
+	mailbox_came(b->to, b->used);
 	mailbox_post(b->to, &l);
+}
+
+uint64_t tray_load(const struct dispatch_tray *tray, uint32_t i)
+{
+	return mailbox_load(tray->boxes[i]) + (tray->open[i] ? tray->open[i]->used : 0);
 }
 
 void dispatch_tray_post(struct dispatch_tray *tray)
@@ -163,29 +164,9 @@ struct packet *batch_next(struct batch *b, struct packet *p)
 
 void batch_free(struct batch **b)
 {
-	struct mailbox *mb = (*b)->to;
-	uint64_t before = atomic_fetch_sub_explicit(&mb->bytes, (*b)->used, memory_order_relaxed);
-
-	if (unlikely(before > mb->limit && before - (*b)->used <= mb->limit))
-		atomic_fetch_sub_explicit(&full, 1, memory_order_relaxed);
+	mailbox_went((*b)->to, (*b)->used);
 	free(*b);
 	*b = NULL;
-}
-
-bool mailboxes_full(void)
-{
-	return atomic_load_explicit(&full, memory_order_relaxed) != 0;
-}
-
-void mailboxes_limit(struct mailbox *const *boxes, uint32_t n, uint64_t bytes)
-{
-	uint32_t over = 0;
-
-	for (uint32_t i = 0; i < n; i++) {
-		boxes[i]->limit = bytes;
-		over += mailbox_load(boxes[i]) > bytes;
-	}
-	atomic_store_explicit(&full, over, memory_order_relaxed);
 }
 
 struct packet *packet_keep(const struct packet *p)

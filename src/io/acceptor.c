@@ -23,7 +23,7 @@
 #define EVENTS 64
 #define TICK_MS 1000  /* deadlines are looked at this often */
 #define FINISH_TICK_MS 20
-#define RETRY_MS 1    /* links that wait for a shard */
+#define READ_LEAST (16u * 1024) /* of one link in a turn with many: whose turn comes last waits for what is read before it */
 
 static void mailbox_ready(struct acceptor *a, struct watch *w, uint32_t events)
 {
@@ -40,7 +40,8 @@ bool acceptor_open(struct acceptor *a, struct io *io, uint32_t index)
 	a->finish.kind = LETTER_IO_FINISH;
 	a->ep = epoll_create1(EPOLL_CLOEXEC);
 	a->out = out_tray_new();
-	if (a->ep < 0 || !a->out || !mailbox_init(&a->mb, "acceptor") ||
+	a->holds = calloc(io->cfg.nshards, sizeof *a->holds);
+	if (a->ep < 0 || !a->out || !a->holds || !mailbox_init(&a->mb, "acceptor") ||
 		!dispatch_tray_init(&a->shards, io->cfg.shards, io->cfg.nshards)) {
 		log_error("acceptor %u: cannot start (%m)", (unsigned)index);
 		return false;
@@ -117,9 +118,7 @@ static void quiet(struct acceptor *a)
 	if (a->phase != PHASE_LAST || (a->paused && deadline_left(a->io->deadline, QUEUED_PERCENT)))
 		return;
 	a->left = a->paused;
-	for (struct link *link = a->links; link; link = link->next)
-		link->held = false;
-	a->paused = 0;
+	hold_none(a);
 	salvage(a, true);
 	a->phase = PHASE_QUIET;
 	dispatch_tray_post(&a->shards);
@@ -198,6 +197,10 @@ static void take_letters(struct acceptor *a)
 		case LETTER_IO_WRECK:
 			salvage_begin(a, caa_container_of(letter, struct link, letter));
 			break;
+		case LETTER_ROOM:
+			a->wrecks_wait = false;
+			hold_room(a, (uint32_t)(caa_container_of(letter, struct hold, room.letter) - a->holds));
+			break;
 		case LETTER_IO_QUIESCE:
 			quiesce(a);
 			break;
@@ -225,6 +228,7 @@ void acceptor_close(struct acceptor *a)
 	if (a->ep >= 0)
 		close(a->ep);
 	free(a->scratch);
+	free(a->holds);
 }
 
 static void look_at_time(struct acceptor *a)
@@ -253,18 +257,6 @@ static void look_at_time(struct acceptor *a)
 		dial_timer(a);
 }
 
-static void resume_links(struct acceptor *a)
-{
-	struct link *next;
-
-	for (struct link *link = a->links; a->paused && link; link = next) {
-		next = link->next;
-		/* It goes on at half of what it is held at. */
-		if (link->held && !forward_full(link, 2 * mailbox_load(a->io->cfg.shards[link->held_shard])))
-			link_resume(link);
-	}
-}
-
 static void reap(struct acceptor *a)
 {
 	while (a->dead) {
@@ -282,8 +274,8 @@ static int sleep_ms(const struct acceptor *a)
 {
 	uint64_t until = a->now + TICK_MS;
 
-	if (a->paused || a->wrecks)
-		return RETRY_MS;
+	if (a->wrecks && !a->wrecks_wait)
+		return 0;
 	if (a->look && a->look < until)
 		until = a->look;
 	if (a->dial.at && a->dial.at < until)
@@ -294,7 +286,7 @@ static int sleep_ms(const struct acceptor *a)
 		if (again && again < until)
 			until = again;
 	}
-	if (a->phase == PHASE_FINISH)
+	if (a->phase != PHASE_RUN)
 		until = a->now + FINISH_TICK_MS;
 	return until > a->now ? (int)(until - a->now) : 0;
 }
@@ -316,6 +308,9 @@ void acceptor_turn(struct acceptor *a)
 	}
 	a->now = clock_mono_ms();
 	a->handshakes = 0;
+	a->turn_bytes = READ_BYTES / (n > 1 ? (uint32_t)n : 1);
+	if (a->turn_bytes < READ_LEAST)
+		a->turn_bytes = READ_LEAST;
 	for (int i = 0; i < n; i++) {
 		struct watch *w = events[i].data.ptr;
 
@@ -323,7 +318,6 @@ void acceptor_turn(struct acceptor *a)
 	}
 	take_letters(a);
 	look_at_time(a);
-	resume_links(a);
 	salvage(a, false);
 	quiet(a);
 	dispatch_tray_post(&a->shards);

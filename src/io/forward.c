@@ -7,32 +7,18 @@
 #include "shardsm/log.h"
 #include "shardsm/stats.h"
 
-#define MUCH (64u * 1024) /* in BURST_MS */
-
-/* A link that floods is held early, so that those who do not wait behind a queue that is short. */
-bool forward_full(const struct link *link, uint64_t load)
-{
-	return load > MAILBOX_SHARE ? link->burst > MUCH || load > link->home->io->cfg.tuning.shard_bytes
-				    : unlikely(load > link->home->io->cfg.tuning.shard_bytes);
-}
-
-static bool is_full(const struct link *link, uint32_t shard)
-{
-	return forward_full(link, mailbox_load(link->home->io->cfg.shards[shard]));
-}
-
 /* The shard that has too much before it to be sent this: where it goes now, or where a client's stanza goes from there. SHARD_NONE: none. */
 static uint32_t full_shard(const struct link *link, const struct packet *p, uint32_t shard, struct jid_room *room)
 {
 	struct jid to;
 
-	if (is_full(link, shard))
+	if (hold_is_full(link, shard))
 		return shard;
 	if (likely(!mailboxes_full()) || p->to.s || p->route.payload > PL_IQ || !p->route.stanza_to.len ||
 		!jid_prep(&to, packet_slice(p, p->route.stanza_to), room->to) || !to.node_len)
 		return SHARD_NONE;
 	shard = shard_of(jid_bare(&to), link->home->io->cfg.nshards);
-	return is_full(link, shard) ? shard : SHARD_NONE;
+	return hold_is_full(link, shard) ? shard : SHARD_NONE;
 }
 
 /* A component speaks for the names that it bound, the default route (s2s) for what nobody here has: neither for our users, nor for each
@@ -81,7 +67,7 @@ bool forward_to_shard(struct transit *t)
 	t->wait = full_shard(t->link, p, shard, &room);
 	if (unlikely(t->wait != SHARD_NONE))
 		return false;
-	t->link->burst += p->route.len;
+	hold_count(t->link, p->route.len);
 	if (!tray_packet(&a->shards, shard, p))
 		log_limited(LOG_LEVEL_ERROR, "%s: a packet was lost (out of memory)", t->link->ob.name);
 	return true;

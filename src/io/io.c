@@ -55,6 +55,8 @@ static void io_free(struct io **iop)
 	struct io *io = *iop;
 
 	*iop = NULL;
+	for (uint32_t i = 0; i < io->cfg.nshards; i++)
+		mailbox_tell_nobody(io->cfg.shards[i]);
 	for (uint32_t i = 0; io->acceptors && i < io->cfg.acceptors; i++)
 		acceptor_close(&io->acceptors[i]);
 	digests_free(&io->digests);

@@ -21,9 +21,7 @@
 
 #define LOGIN_MS 10000
 #define LOGIN_BYTES (16u * 1024)   /* the buffer of a link that has not logged in; it is the limit of its frames too */
-#define READ_BYTES (256u * 1024)   /* a read at most; larger only for a larger frame */
 #define LAST_READS 32              /* when we stop: a peer that goes on sending does not keep us */
-#define BURST_MS 10                /* what a link sends is looked at for so long */
 #define CLOSING_MS 5000            /* our last words, and the peer's */
 #define FAREWELL_MS 200            /* the same when we stop, and all of ours has been sent */
 
@@ -300,10 +298,7 @@ static void link_forget(struct link *link)
 {
 	struct acceptor *a = link->home;
 
-	if (link->held) {
-		link->held = false;
-		a->paused--;
-	}
+	hold_leave(link);
 	no_stranger(link);
 	if (link->known)
 		stat_inc(STAT_LINKS_DOWN);
@@ -427,35 +422,12 @@ void link_asked(struct link *link)
 	outbox_unref(&ob);
 }
 
-void link_pause(struct link *link, uint32_t shard, const char *frame, const struct route *route)
-{
-	if (mailbox_load(link->home->io->cfg.shards[shard]) > link->home->io->cfg.tuning.shard_bytes)
-		stat_inc(STAT_LIMIT_SHARD_QUEUE);
-	link->held = true;
-	link->held_shard = shard;
-	link->held_route = *route;
-	link->held_off = (uint32_t)(frame - link->in);
-	link->home->paused++;
-	link_watch(link, 0, EPOLLIN);
-}
-
-/* What it sent a while ago is not held against it. */
-static void new_burst(struct link *link)
-{
-	if (link->home->now - link->burst_since < BURST_MS)
-		return;
-	link->burst_since = link->home->now;
-	link->burst = 0;
-}
-
 void link_resume(struct link *link)
 {
 	struct packet packet;
 
-	new_burst(link);
+	hold_forgive(link);
 	packet.route = link->held_route;
-	link->held = false;
-	link->home->paused--;
 	if (!forward_frame(link, link->in + link->held_off, &packet))
 		return;
 	link_pump(link);
@@ -541,13 +513,15 @@ static bool link_room(struct link *link)
 /* One read. True: there may be more. */
 static bool link_read(struct link *link, size_t *turn)
 {
+	uint32_t room;
 	ssize_t n;
 
 	if (!link_room(link)) {
 		link_end(link, "policy-violation", "more bytes than a frame may have");
 		return false;
 	}
-	n = link_recv(link, link->in + link->in_len, link->in_cap - link->in_len);
+	room = link->in_cap - link->in_len;
+	n = link_recv(link, link->in + link->in_len, room < link->home->turn_bytes ? room : link->home->turn_bytes);
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
 		if (link->tls && tls_blocked(link->tls))
 			link_watch(link, EPOLLOUT, 0);
@@ -561,7 +535,7 @@ static bool link_read(struct link *link, size_t *turn)
 	if (link->stage == LINK_CLOSING)
 		return true;
 	link->in_len += (uint32_t)n;
-	new_burst(link);
+	hold_forgive(link);
 	link_pump(link);
 	return link_alive(link) && !link->held;
 }
@@ -571,9 +545,9 @@ void link_readable(struct link *link)
 	size_t turn = 0;
 
 	/* A record at a time in TLS, as much as there is in clear. */
-	while (link_read(link, &turn) && link->tls && link_reads(link) && turn < READ_BYTES)
+	while (link_read(link, &turn) && link->tls && link_reads(link) && turn < link->home->turn_bytes)
 		;
-	if (unlikely(link->tls) && link_reads(link) && turn >= READ_BYTES)
+	if (unlikely(link->tls) && link_reads(link) && turn >= link->home->turn_bytes)
 		link_read_on(link);
 }
 

@@ -12,6 +12,7 @@
 #include "shardsm/buf.h"
 #include "shardsm/io.h"
 #include "shardsm/packet.h"
+#include "shardsm/room.h"
 #include "shardsm/stanza_error.h"
 #include "shardsm/xml.h"
 
@@ -26,6 +27,8 @@ struct watch {
 	int fd;
 	uint32_t events; /* asked for now */
 };
+
+#define READ_BYTES (256u * 1024) /* a read at most; larger only for a larger frame */
 
 enum link_stage {
 	/* a component dialled us */
@@ -71,8 +74,9 @@ struct link {
 	bool held;               /* the frame at held_off waits for its shard */
 	struct route held_route;
 	uint32_t held_off, held_shard;
-	uint64_t burst_since;    /* ms; bytes sent on to shards since then, for a while */
-	uint32_t burst;
+	struct link *next_held;  /* in the line of that shard */
+	uint32_t burst;          /* bytes sent on to shards, and forgiven with time */
+	uint64_t burst_since;    /* ms: forgiven until then */
 	char from[256];          /* the last route from that was checked; empty: none */
 	uint32_t from_len;
 
@@ -128,6 +132,13 @@ enum phase {
 	PHASE_FINISH, /* last bytes are written */
 };
 
+/* Links that wait for one shard, who waits longest first, and the letter by which it says that there is room again. */
+struct hold {
+	struct room_letter room;
+	bool asked; /* the letter is not here */
+	struct link *first, *last;
+};
+
 struct acceptor {
 	struct io *io;
 	uint32_t index;
@@ -140,7 +151,10 @@ struct acceptor {
 	struct out_tray *out;
 	struct link *links, *dead; /* dead: closed in this turn, linked by next */
 	struct link *wrecks;       /* gone, with stanzas that were not written */
+	struct hold *holds;        /* one for each shard */
 	uint32_t paused;           /* links that wait for a shard */
+	bool wrecks_wait;          /* for a shard too */
+	uint32_t turn_bytes;       /* that a link may read in this turn */
 	uint64_t look;             /* at the time, ms: a link's penalty ends; 0: none has one */
 	uint32_t handshakes;       /* TLS, taken a step further in this turn */
 	uint64_t now;              /* ms, of this turn */
@@ -209,8 +223,7 @@ void link_readable(struct link *link);
 void link_login(struct link *link);                 /* nothing has been said on it: narrow limits */
 void link_watch(struct link *link, uint32_t set, uint32_t clear); /* epoll's events */
 void link_retune(struct link *link);                /* the limits of io have changed */
-void link_resume(struct link *link);                /* its shard has room again */
-void link_pause(struct link *link, uint32_t shard, const char *frame, const struct route *route);
+void link_resume(struct link *link);                /* its shard has room again, and it stands in no line */
 void link_online(struct link *link);                /* logged in: larger buffers, no deadline */
 /* Our last words, then the end. condition NULL: no stream error. why is logged. */
 void link_end(struct link *link, const char *condition, const char *why);
@@ -222,6 +235,16 @@ void link_destroy(struct link *link);
 void links_orphaned(bool now);
 bool link_drained(const struct link *link);         /* all is with the kernel */
 static inline bool link_alive(const struct link *link) { return link->stage < LINK_CLOSING; }
+
+/* hold.c */
+bool hold_is_full(const struct link *link, uint32_t shard); /* for a frame of this link */
+void hold_count(struct link *link, uint32_t bytes);  /* it has sent so much on */
+void hold_forgive(struct link *link);                /* what it sent a while ago is not held against it */
+void link_pause(struct link *link, uint32_t shard, const char *frame, const struct route *route);
+void hold_leave(struct link *link);                  /* whether it is held or not: it waits no more */
+void hold_room(struct acceptor *a, uint32_t shard);  /* the letter came */
+void hold_ask(struct acceptor *a, uint32_t shard, uint64_t below); /* for it */
+void hold_none(struct acceptor *a);                  /* nobody waits any more */
 
 /* salvage.c */
 void salvage_begin(struct acceptor *a, struct link *link);
@@ -280,9 +303,6 @@ int bind_name(struct link *link, struct span name, unsigned flags); /* 0, or the
 void bind_announce(struct link *link, struct span name); /* tells the shards, after the component was told that it is bound */
 void bind_forget(struct link *link); /* the link is gone: all of its names */
 void bind_advert(struct link *link, const char *frame, const struct route *route); /* from the router */
-
-/* Too much for a frame of this link: a shard has before it what all links may have, or what those that send much may have, and it is one. */
-bool forward_full(const struct link *link, uint64_t load);
 
 /* classify.c: whose is it */
 #define SHARD_NONE UINT32_MAX

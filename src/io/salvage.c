@@ -120,8 +120,11 @@ static bool send_on(struct transit *t, bool all)
 		bounce(t);
 		return true;
 	}
-	if (!all && (mailbox_load(io->cfg.shards[shard]) > MAILBOX_SHARE || mailbox_load(io->cfg.shards[shard]) > io->cfg.tuning.shard_bytes))
+	if (!all && tray_load(&a->shards, shard) > mailbox_share(io->cfg.shards[shard])) {
+		a->wrecks_wait = true;
+		hold_ask(a, shard, mailbox_share(io->cfg.shards[shard]) / 2);
 		return false;
+	}
 	if (!tray_packet(&a->shards, shard, p))
 		log_limited(LOG_LEVEL_ERROR, "%s: a packet was lost (out of memory)", t->link->ob.name);
 	return true;
@@ -175,6 +178,8 @@ void salvage(struct acceptor *a, bool all)
 {
 	uint32_t budget = all ? UINT32_MAX : TURN_BYTES;
 
+	if (a->wrecks_wait && !all)
+		return;
 	while (a->wrecks && go_on(a->wrecks, &budget, all)) {
 		struct link *link = a->wrecks;
 

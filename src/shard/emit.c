@@ -5,6 +5,7 @@
 #include "shard/put.h"
 #include "shard/shard.h"
 #include "shardsm/log.h"
+#include "shardsm/room.h"
 #include "shardsm/stats.h"
 
 SHARD_THREAD_BEGIN

@@ -6,6 +6,7 @@
 
 #include "shard/shard.h"
 #include "shardsm/log.h"
+#include "shardsm/room.h"
 
 struct server_load server_load(const struct server *server, uint32_t shard)
 {

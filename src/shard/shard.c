@@ -10,6 +10,7 @@
 #include "shardsm/clock.h"
 #include "shardsm/heart.h"
 #include "shardsm/log.h"
+#include "shardsm/room.h"
 #include "shardsm/standstill.h"
 #include "shardsm/stats.h"
 
@@ -238,6 +239,9 @@ void shard_post_out(struct shard *shard)
 bool shard_turn(struct shard *shard)
 {
 	struct letter *last, *l = mailbox_take(&shard->box, &last);
+	/* Little is not worth a look at the clock. */
+	const uint64_t began = mailbox_load(&shard->box) >= SHARE_LEAST / 2 ? clock_mono_us() : 0;
+	uint64_t bytes = 0;
 	uint32_t packets = 0;
 
 	if (!l && !shard->gone_peers)
@@ -245,7 +249,10 @@ bool shard_turn(struct shard *shard)
 	while (l) {
 		struct letter *next = mailbox_next(l, last);
 
-		packets += l->kind == LETTER_BATCH ? ((struct batch *)l)->count : 0;
+		if (l->kind == LETTER_BATCH) {
+			packets += ((struct batch *)l)->count;
+			bytes += ((struct batch *)l)->used;
+		}
 		on_letter(shard, l);
 		l = next;
 	}
@@ -254,6 +261,8 @@ bool shard_turn(struct shard *shard)
 	if (unlikely(shard->gone_peers))
 		sessions_end_gone(shard, GONE_BURST + packets);
 	shard_post_out(shard);
+	if (began && bytes)
+		mailbox_pace(&shard->box, bytes, clock_mono_us() - began);
 	sessions_free_gone(shard);
 	users_free_gone(shard);
 	atomic_fetch_add_explicit(&shard->turns, 1, memory_order_release);
@@ -369,18 +378,9 @@ static bool read_options_first(struct server *server)
 	return ok;
 }
 
-/* From here on senders look how full the box is that they send to. */
-static void limit_boxes(struct server *server)
-{
-	uint64_t most = server->set.tuning.shard_bytes;
-
-	mailboxes_limit(server->boxes, server->set.nshards, !most ? UINT64_MAX : most < MAILBOX_SHARE ? most : MAILBOX_SHARE);
-}
-
 void server_retune(struct server *server, const struct server_tuning *tuning)
 {
 	server->set.tuning = *tuning;
-	limit_boxes(server);
 	for (uint32_t i = 0; i < server->set.nshards; i++)
 		shard_scanner_ready(server->shards[i]);
 }
@@ -408,7 +408,6 @@ struct server *server_new(const struct server_settings *settings)
 			goto fail;
 		server->boxes[i] = &server->shards[i]->box;
 	}
-	limit_boxes(server);
 	for (uint32_t i = 0; i < n; i++)
 		if (!dispatch_tray_init(&server->shards[i]->tray, server->boxes, n))
 			goto fail;

@@ -396,6 +396,49 @@ def test_a_full_shard_stops_its_links_only():
     h.stop()
 
 
+def test_links_that_flood_take_turns():
+    """Each goes on in its turn, whoever was held first; and one that does not flood is not behind them."""
+    h = Host(listen=0, shards=1)
+    peers = [h.component('%s.x' % c) for c in 'abc']
+    calm = h.component('d.x')
+    h.say('hold')
+    stanza = ROUTE % ('sm', '%s.x', '', "<message xmlns='jabber:client' id='%d'>" + 'x' * 900 + '</message>')
+    counts = [2500] * 3
+    left = {p.sock: ''.join(stanza % (c, i) for i in range(counts[0])).encode() for c, p in zip('abc', peers)}
+    calm_sent, seen, alone = False, {c: [] for c in 'abcd'}, 0
+    for sock in left:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    while left:
+        ready = select.select([], list(left), [], 0.2)[1]
+        if not ready and not calm_sent:   # they are held, as far as the kernel takes it
+            calm.send(stanza % ('d', 0))
+            calm.send("<throttle xmlns='%s'/>" % NS_COMP)
+            calm.answer('throttle')
+            calm_sent = True
+            h.say('release')
+        for sock in ready:
+            left[sock] = left[sock][sock.send(left[sock]):]
+            if not left[sock]:
+                del left[sock]
+    assert calm_sent, 'the host read everything into a shard that takes nothing'
+    worst = 0   # one's lead over another while none is through
+    for n in range(sum(counts) + 1):
+        p = h.packet()
+        seen[p['frame'].split("from='")[1][0]].append(int(p['frame'].split("id='")[1].split("'")[0]))
+        if seen['d'] and not alone:
+            alone = n
+        lengths = [len(seen[c]) for c in 'abc']
+        if max(lengths) < counts[0]:
+            worst = max(worst, max(lengths) - min(lengths))
+    for c in 'abc':
+        eq(seen[c], list(range(counts[0])))
+    assert alone < 1500, 'one that does not flood came behind %d stanzas of those who do' % alone
+    print('# %d before it, %d ahead' % (alone, worst))
+    assert worst < 1200, 'one was %d stanzas ahead of another' % worst
+    h.stop()
+
+
 def test_who_does_not_read_is_closed():
     h = Host(listen=0, link_bytes=300000)
     a, b = h.component('a.x'), h.component('b.x')

@@ -12,6 +12,7 @@
 #include "memory_store.h"
 #include "scarce.h"
 #include "shard/shard.h"
+#include "shardsm/room.h"
 #include "world_internal.h"
 
 SHARD_THREAD_BEGIN /* the one thread here is every shard's */
