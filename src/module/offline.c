@@ -48,24 +48,29 @@ static bool load_done(struct user *u, const struct store_req *req, int first)
 
 /* --- storing --------------------------------------------------------------------------------------------------------------- */
 
+static bool mentions(struct span xml, const char *ns)
+{
+	return xml.n && memmem(xml.p, xml.n, ns, strlen(ns)) != NULL;
+}
+
+/* Does the stanza's content declare ns somewhere? Most declare nothing. */
+static bool declares(const struct packet *p, const char *ns)
+{
+	return (p->route.flags & ROUTE_DECLARES) && mentions(packet_slice(p, p->route.content), ns);
+}
+
 /* Of a chat: only "is composing" and the like, and the thread that it belongs to. Worthless later; XEP-0160 section 3. */
 static bool only_chat_state(struct event *ev)
 {
-	struct span content = packet_slice(ev->packet, ev->packet->route.content);
 	struct xml *root, *e;
 
-	if (ev->type != ST_CHAT || !memmem(content.p, content.n, NS_CHATSTATES, sizeof(NS_CHATSTATES) - 1))
+	if (ev->type != ST_CHAT || !declares(ev->packet, NS_CHATSTATES))
 		return false;
 	root = event_payload(ev);
 	for (e = root ? xml_child(root, NULL, NULL) : NULL; e; e = xml_next(e, NULL, NULL))
 		if (!span_is(xml_ns(e), NS_CHATSTATES) && !xml_is(e, NS_CLIENT, "thread"))
 			return false;
 	return root != NULL;
-}
-
-static bool mentions(struct span xml, const char *ns)
-{
-	return xml.n && memmem(xml.p, xml.n, ns, strlen(ns)) != NULL;
 }
 
 /* XEP-0022 section 3.1: the sender asked to be told when the message is stored. An event that has an id is an answer itself. */
@@ -75,7 +80,7 @@ static void tell_stored(struct event *ev)
 	struct buf *b = scratch(ev->shard, 0);
 	struct xml *root, *x;
 
-	if (!mentions(packet_slice(p, p->route.content), NS_EVENT))
+	if (!declares(p, NS_EVENT))
 		return;
 	root = event_payload(ev);
 	x = root ? xml_child(root, NS_EVENT, "x") : NULL;

@@ -85,9 +85,9 @@ static void unblock(struct parked *park)
 		park->blocked_next->blocked_at = park->blocked_at;
 }
 
-struct parked *park_new(struct shard *shard, struct user *u, bool blocks)
+static struct parked *park_of_size(struct shard *shard, struct user *u, bool blocks, size_t size)
 {
-	struct parked *park = calloc(1, sizeof(*park));
+	struct parked *park = calloc(1, size);
 
 	if (!park || (!shard->free_parks && !grow(shard))) {
 		free(park);
@@ -105,6 +105,20 @@ struct parked *park_new(struct shard *shard, struct user *u, bool blocks)
 	if (u && blocks)
 		block(u, park);
 	atomic_fetch_add_explicit(&shard->open_parks, 1, memory_order_relaxed);
+	return park;
+}
+
+struct parked *park_new(struct shard *shard, struct user *u, bool blocks)
+{
+	return park_of_size(shard, u, blocks, sizeof(struct parked));
+}
+
+struct parked *park_load(struct shard *shard, struct user *u)
+{
+	struct parked *park = park_of_size(shard, u, true, sizeof(struct parked) + MODULES_MAX * sizeof(int));
+
+	if (park)
+		park->is_load = true;
 	return park;
 }
 

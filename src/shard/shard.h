@@ -67,7 +67,7 @@ struct parked {
 	bool is_load, offline_write;
 	const struct module *second;  /* of a load: whose second read this is */
 	uint8_t parts;              /* of a load */
-	int first[MODULES_MAX];     /* of a load: each module's first statement */
+	int first[];                /* of a load alone, MODULES_MAX of them: each module's first statement */
 };
 
 struct waiting {
@@ -220,6 +220,7 @@ bool query_refused_from_others(struct event *ev) ON_SHARD; /* a packet for ev->u
 struct packet *packet_hold(struct shard *shard, const struct packet *p, bool anyway) ON_SHARD MUST_USE;
 void packet_unhold(struct shard *shard, const struct packet *held) ON_SHARD; /* it is in hand again, to be dropped by packet_drop() */
 struct parked *park_new(struct shard *shard, struct user *u, bool blocks) ON_SHARD;
+struct parked *park_load(struct shard *shard, struct user *u) ON_SHARD; /* of a load: it blocks */
 struct parked *park_take(struct shard *shard, uint64_t token) ON_SHARD; /* NULL: unknown */
 /* The park's question to the store. Takes it. */
 void park_submit(struct shard *shard, const struct parked *park, struct store_req **req, unsigned flags) ON_SHARD;

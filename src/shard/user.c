@@ -263,13 +263,12 @@ static bool load(struct shard *shard, struct user *u, unsigned parts)
 {
 	const struct chain_list *list = &shard->server->chains[CHAIN_USER_LOAD];
 	struct store_req *req = store_req_new(user_bare(u));
-	struct parked *park = req ? park_new(shard, u, true) : NULL;
+	struct parked *park = req ? park_load(shard, u) : NULL;
 
 	if (!park) {
 		store_req_free(&req);
 		return false;
 	}
-	park->is_load = true;
 	park->parts = (uint8_t)(parts & ~u->parts);
 	for (int i = 0; i < list->n; i++) {
 		const struct module *m = list->modules[i];
@@ -305,13 +304,12 @@ static bool load_second(struct shard *shard, const struct parked *park, const st
 		store_req_free(&req);
 		return true;
 	}
-	second = park_new(shard, park->user, true);
+	second = park_load(shard, park->user);
 	if (!second) {
 		store_req_free(&req);
 		free(state);
 		return false;
 	}
-	second->is_load = true;
 	second->parts = park->parts;
 	second->second = m;
 	second->state = state;

@@ -8,7 +8,7 @@
 #include "store/request.h"
 
 /* A put of an everyday message, its owner and the request itself fit into one allocation. */
-#define REQ_FIRST_BYTES 2048u
+#define REQ_FIRST_BYTES 1792u
 #define CHUNK_MAX_BYTES (1u << 20) /* chunks double up to here */
 
 static const char no_memory[] = "no memory", too_large[] = "the result is too large";
@@ -71,7 +71,7 @@ static bool array_grow(struct arena *a, void **array, uint32_t n, uint32_t *cap,
 {
 	if (n < *cap)
 		return true;
-	uint32_t more = *cap ? *cap * 2 : 4;
+	uint32_t more = *cap ? *cap * 2 : 2; /* most requests have one statement or two */
 	struct chunk *c = a->last;
 
 	/* Nothing was allocated behind it: it grows where it is. */

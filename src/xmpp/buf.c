@@ -178,7 +178,7 @@ static void put_digits(struct buf *b, int64_t v, int n, char behind)
 	buf_put(b, span_of(text, (size_t)n + 1));
 }
 
-void buf_utc(struct buf *b, int64_t unix_seconds)
+static void put_utc(struct buf *b, int64_t unix_seconds)
 {
 	/* Days to a date of the proleptic Gregorian calendar, years counted from 1 March: leap days come last. */
 	int64_t days = unix_seconds / 86400, rest = unix_seconds % 86400;
@@ -205,4 +205,23 @@ void buf_utc(struct buf *b, int64_t unix_seconds)
 	put_digits(b, rest / 3600, 2, ':');
 	put_digits(b, rest / 60 % 60, 2, ':');
 	put_digits(b, rest % 60, 2, 'Z');
+}
+
+void buf_utc(struct buf *b, int64_t unix_seconds)
+{
+	/* Whoever stamps stanzas does so many times a second. */
+	static _Thread_local struct { int64_t time; uint32_t n; char text[24]; } last;
+	uint32_t before = b->n;
+
+	if (last.n && last.time == unix_seconds) {
+		buf_put(b, span_of(last.text, last.n));
+		return;
+	}
+	put_utc(b, unix_seconds);
+	last.n = 0;
+	if (b->failed || b->n - before > sizeof(last.text))
+		return;
+	last.time = unix_seconds;
+	last.n = b->n - before;
+	memcpy(last.text, b->p + before, last.n);
 }
