@@ -52,6 +52,15 @@ void mailbox_fini(struct mailbox *mb);
 /* Posts and clears the caller's pointer. Wakes the owner if it sleeps. Never fails, never blocks. */
 void mailbox_post(struct mailbox *mb, struct letter **letter);
 
+/* Letters to one mailbox that are posted together: what a post costs beside the letter is paid once. One thread's. */
+struct letter_chain {
+	struct __cds_wfcq_head head;
+	struct cds_wfcq_tail tail;
+};
+void letter_chain_init(struct letter_chain *chain);
+void letter_chain_add(struct letter_chain *chain, struct letter **letter); /* clears the caller's pointer */
+void mailbox_post_chain(struct mailbox *mb, struct letter_chain *chain);   /* leaves it empty */
+
 /* Owner: everything posted so far, in order, or NULL. mailbox_next() walks it; a letter may be freed once its successor was asked for. */
 struct letter *mailbox_take(struct mailbox *mb, struct letter **last);
 struct letter *mailbox_next(struct letter *letter, struct letter *last);

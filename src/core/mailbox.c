@@ -44,6 +44,14 @@ static void wake(struct mailbox *mb)
 		;
 }
 
+/* Behind an enqueue, whose exchange orders it before the look at sleeping; mailbox_may_sleep() does the same the other way round. */
+static void wake_sleeper(struct mailbox *mb)
+{
+	cmm_smp_mb();
+	if (atomic_load_explicit(&mb->sleeping, memory_order_relaxed) && atomic_exchange(&mb->sleeping, 0))
+		wake(mb);
+}
+
 void mailbox_post(struct mailbox *mb, struct letter **letter)
 {
 	struct letter *l = *letter;
@@ -51,11 +59,29 @@ void mailbox_post(struct mailbox *mb, struct letter **letter)
 	*letter = NULL;
 	cds_wfcq_node_init(&l->node);
 	tsan_release(l);
-	/* The exchange in the enqueue orders it before the look at sleeping; mailbox_may_sleep() does the same the other way round. */
 	cds_wfcq_enqueue((struct cds_wfcq_head *)&mb->head, &mb->tail, &l->node);
-	cmm_smp_mb();
-	if (atomic_load_explicit(&mb->sleeping, memory_order_relaxed) && atomic_exchange(&mb->sleeping, 0))
-		wake(mb);
+	wake_sleeper(mb);
+}
+
+void letter_chain_init(struct letter_chain *chain)
+{
+	__cds_wfcq_init(&chain->head, &chain->tail);
+}
+
+void letter_chain_add(struct letter_chain *chain, struct letter **letter)
+{
+	struct letter *l = *letter;
+
+	*letter = NULL;
+	cds_wfcq_node_init(&l->node);
+	tsan_release(l);
+	cds_wfcq_enqueue((struct cds_wfcq_head *)&chain->head, &chain->tail, &l->node);
+}
+
+void mailbox_post_chain(struct mailbox *mb, struct letter_chain *chain)
+{
+	if (__cds_wfcq_splice_blocking(&mb->head, &mb->tail, &chain->head, &chain->tail) != CDS_WFCQ_RET_SRC_EMPTY)
+		wake_sleeper(mb);
 }
 
 struct letter *mailbox_take(struct mailbox *mb, struct letter **last)

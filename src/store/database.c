@@ -31,6 +31,8 @@
 #define READS_MAX 32u
 /* Requests at fault that are taken out of a group one after the other, before all run one by one. */
 #define CULPRITS_MAX 8
+/* Mailboxes that a group's answers are sorted by; with more shards than these they go in more pieces. */
+#define ANSWERS_MAILBOXES 16
 
 /* A thread and its queue. */
 struct lane {
@@ -72,10 +74,15 @@ bool lane_admit(struct lane *lane, struct store_req *req)
 	return false;
 }
 
+static void dismiss(struct lane *lane, uint32_t requests, size_t bytes)
+{
+	atomic_fetch_sub_explicit(&lane->requests, requests, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&lane->bytes, bytes, memory_order_relaxed);
+}
+
 void lane_dismiss(struct lane *lane, const struct store_req *req)
 {
-	atomic_fetch_sub_explicit(&lane->requests, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&lane->bytes, req->queued_bytes, memory_order_relaxed);
+	dismiss(lane, 1, req->queued_bytes);
 }
 
 void lane_post(struct lane *lane, struct store_req *req)
@@ -105,25 +112,78 @@ struct lane *database_lane(struct database *db, const struct store_req *req, uns
 	return req->writes || (flags & STORE_AFTER_WRITES) ? &db->lanes[0] : pick_reader(db);
 }
 
-void request_answer(struct store_req *req)
+/* What is to be answered now that this is done: the request, or the whole that it is the last open part of, counted. NULL: nothing yet. */
+static struct store_req *concluded(struct store_req *req, uint64_t now_us)
 {
 	if (req->whole) {
 		req = req->whole;
 		if (atomic_fetch_sub_explicit(&req->open_parts, 1, memory_order_acq_rel) > 1)
-			return;
+			return NULL;
 		req_join(req);
 	}
-	struct letter *letter = &req->letter;
-
 	stat_inc((req->writes ? STAT_STORE_WRITES : STAT_STORE_READS) + req->status);
-	stat_latency(clock_mono_us() - req->since_us);
-	mailbox_post(req->to, &letter);
+	stat_latency(now_us - req->since_us);
+	return req;
 }
 
-static void answer(struct lane *lane, struct store_req *req)
+void request_answer(struct store_req *req)
 {
-	lane_dismiss(lane, req);
-	request_answer(req);
+	struct store_req *done = concluded(req, clock_mono_us());
+	struct letter *letter = &done->letter;
+
+	if (done)
+		mailbox_post(done->to, &letter);
+}
+
+/* Answers on their way back, those to one mailbox together. */
+struct answers {
+	struct { struct mailbox *to; struct letter_chain letters; } v[ANSWERS_MAILBOXES];
+	unsigned n;
+};
+
+static void answers_post(struct answers *a)
+{
+	for (unsigned i = 0; i < a->n; i++)
+		mailbox_post_chain(a->v[i].to, &a->v[i].letters);
+	a->n = 0;
+}
+
+static void answers_add(struct answers *a, struct store_req *req)
+{
+	struct letter *letter = &req->letter;
+	unsigned i = 0;
+
+	while (i < a->n && a->v[i].to != req->to)
+		i++;
+	if (i == ANSWERS_MAILBOXES) {
+		answers_post(a);
+		i = 0;
+	}
+	if (i == a->n) {
+		a->v[i].to = req->to;
+		letter_chain_init(&a->v[i].letters);
+		a->n++;
+	}
+	letter_chain_add(&a->v[i].letters, &letter);
+}
+
+/* Requests of this lane that are done. */
+static void answer(struct lane *lane, struct store_req **reqs, unsigned n)
+{
+	struct answers answers = { .n = 0 };
+	uint64_t now_us = clock_mono_us();
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		bytes += reqs[i]->queued_bytes;
+	dismiss(lane, n, bytes);
+	for (unsigned i = 0; i < n; i++) {
+		struct store_req *done = concluded(reqs[i], now_us);
+
+		if (done)
+			answers_add(&answers, done);
+	}
+	answers_post(&answers);
 }
 
 static void mark_failed(struct store_req *req, enum engine_result result, const char *why)
@@ -328,29 +388,38 @@ static void write_group(struct lane *lane, struct store_req **reqs, unsigned n)
 		mark_failed(reqs[i], result, lane->error);
 }
 
+/* A read that had to come behind the writes before it: they are committed now. It was admitted once already. */
+static void hand_on(struct lane *lane, struct store_req *req)
+{
+	struct lane *reader = pick_reader(lane->db);
+
+	lane_dismiss(lane, req);
+	atomic_fetch_add_explicit(&reader->requests, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&reader->bytes, req->queued_bytes, memory_order_relaxed);
+	lane_post(reader, req);
+}
+
 static void run_group(struct lane *lane, struct store_req **reqs, unsigned n)
 {
-	struct store_req *writers[STORE_GROUP_MAX];
-	unsigned nwriters = 0;
+	struct store_req *writers[STORE_GROUP_MAX], *reads[STORE_GROUP_MAX];
+	unsigned nwriters = 0, nreads = 0;
 
 	for (unsigned i = 0; i < n; i++) {
 		if (reqs[i]->writes)
 			writers[nwriters++] = reqs[i];
 	}
 	write_group(lane, writers, nwriters);
+	nwriters = 0;
 	for (unsigned i = 0; i < n; i++) {
-		if (reqs[i]->writes) {
-			answer(lane, reqs[i]);
-			continue;
-		}
-		/* A read that had to come behind the writes before it: they are committed now. It was admitted once already. */
-		struct lane *reader = pick_reader(lane->db);
-
-		lane_dismiss(lane, reqs[i]);
-		atomic_fetch_add_explicit(&reader->requests, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&reader->bytes, reqs[i]->queued_bytes, memory_order_relaxed);
-		lane_post(reader, reqs[i]);
+		if (reqs[i]->writes)
+			writers[nwriters++] = reqs[i];
+		else
+			reads[nreads++] = reqs[i];
 	}
+	/* Before the reads: once they are handed on, their answers may come at any time. */
+	answer(lane, writers, nwriters);
+	for (unsigned i = 0; i < nreads; i++)
+		hand_on(lane, reads[i]);
 }
 
 static void run_read(struct lane *lane, struct store_req *req)
@@ -384,8 +453,7 @@ static void run_reads(struct lane *lane, struct store_req **reqs, unsigned n)
 		run_read(lane, reqs[i]);
 	if (together)
 		engine->reads_end(lane->connection);
-	for (unsigned i = 0; i < n; i++)
-		answer(lane, reqs[i]);
+	answer(lane, reqs, n);
 }
 
 /* Everything that is in the mailbox, cut into groups. False: a stop was among it. */
