@@ -168,6 +168,7 @@ static void fresh_link(struct acceptor *a, struct fresh *fresh)
 		close(fresh->fd);
 	if (!link) {
 		atomic_fetch_sub_explicit(&a->io->strangers, 1, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&a->nlinks, 1, memory_order_relaxed);
 		return;
 	}
 	make_room(a);
@@ -231,10 +232,20 @@ void acceptor_close(struct acceptor *a)
 	free(a->holds);
 }
 
+/* What it read a while ago does not keep links away. */
+static void busy_once(struct acceptor *a)
+{
+	if (a->now - a->busy_at < TICK_MS)
+		return;
+	a->busy_at = a->now;
+	atomic_store_explicit(&a->busy, atomic_load_explicit(&a->busy, memory_order_relaxed) / 2, memory_order_relaxed);
+}
+
 static void look_at_time(struct acceptor *a)
 {
 	struct link *next;
 
+	busy_once(a);
 	a->look = 0;
 	for (struct link *link = a->links; link; link = next) {
 		next = link->next;

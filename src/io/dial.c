@@ -98,6 +98,7 @@ void dial_now(struct acceptor *a)
 		dial_short(a, strerror(ENOMEM));
 		return;
 	}
+	atomic_fetch_add_explicit(&a->nlinks, 1, memory_order_relaxed);
 	link->router = true;
 	link->stage = OUT_CONNECT;
 	a->dial.link = link;

@@ -111,6 +111,26 @@ struct io *io_open(const struct io_config *config)
 	return io;
 }
 
+static bool is_less_busy(struct acceptor *a, struct acceptor *b)
+{
+	uint32_t links = atomic_load_explicit(&a->nlinks, memory_order_relaxed), others = atomic_load_explicit(&b->nlinks, memory_order_relaxed);
+
+	if (links != others)
+		return links < others;
+	return atomic_load_explicit(&a->busy, memory_order_relaxed) < atomic_load_explicit(&b->busy, memory_order_relaxed);
+}
+
+struct acceptor *io_place(struct io *io)
+{
+	struct acceptor *least = &io->acceptors[0];
+
+	for (uint32_t i = 1; i < io->cfg.acceptors; i++)
+		if (is_less_busy(&io->acceptors[i], least))
+			least = &io->acceptors[i];
+	atomic_fetch_add_explicit(&least->nlinks, 1, memory_order_relaxed);
+	return least;
+}
+
 bool io_start(struct io *io)
 {
 	for (uint32_t i = 0; i < io->cfg.acceptors; i++) {

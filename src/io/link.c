@@ -329,6 +329,7 @@ void link_lost(struct link *link, const char *why)
 			log_limited(LOG_LEVEL_NOTICE, "%s disconnect%s%s%s", link->ob.name, why ? " (" : "", why ? why : "", why ? ")" : "");
 	}
 	link->stage = LINK_CLOSED;
+	atomic_fetch_sub_explicit(&a->nlinks, 1, memory_order_relaxed);
 	acceptor_watch(a, &link->watch, 0);
 	outbox_close(&link->ob);
 	if (link->tls)
@@ -532,6 +533,7 @@ static bool link_read(struct link *link, size_t *turn)
 		return false;
 	}
 	*turn += (size_t)n;
+	atomic_store_explicit(&link->home->busy, atomic_load_explicit(&link->home->busy, memory_order_relaxed) + (size_t)n, memory_order_relaxed);
 	if (link->stage == LINK_CLOSING)
 		return true;
 	link->in_len += (uint32_t)n;

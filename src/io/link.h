@@ -155,6 +155,10 @@ struct acceptor {
 	uint32_t paused;           /* links that wait for a shard */
 	bool wrecks_wait;          /* for a shard too */
 	uint32_t turn_bytes;       /* that a link may read in this turn */
+	/* Looked at by who places links. */
+	_Atomic uint32_t nlinks;   /* those on their way to it too */
+	_Atomic uint64_t busy;     /* bytes that it read lately: half of them count no more after a second */
+	uint64_t busy_at;          /* ms */
 	uint64_t look;             /* at the time, ms: a link's penalty ends; 0: none has one */
 	uint32_t handshakes;       /* TLS, taken a step further in this turn */
 	uint64_t now;              /* ms, of this turn */
@@ -185,7 +189,6 @@ struct io {
 	struct acceptor *acceptors;
 	pthread_mutex_t binding;   /* who is bound and who is told of it change together */
 	_Atomic uint32_t strangers; /* links that have not logged in */
-	_Atomic uint32_t next_acceptor;
 	struct penalties penalties;
 	sem_t quiet;               /* each acceptor, once */
 	bool quiesced;
@@ -206,6 +209,9 @@ struct scratch_frame { char *frame, *extra; size_t extra_cap; };
 bool acceptor_scratch(struct acceptor *a, size_t frame, struct scratch_frame *out) MUST_USE;
 /* Posts letters[i] to shard i behind every packet that came before; the letters are gone then. Nothing after quiescence. */
 void acceptor_tell_shards(struct acceptor *a, struct peer_gone **letters);
+
+/* io.c: where a new link goes, to the acceptor with the fewest; of several, to the one that has read least lately. It is counted there. */
+struct acceptor *io_place(struct io *io);
 
 /* listen.c */
 bool listener_open(struct listener *l, const struct io_listen *config) MUST_USE;

@@ -55,10 +55,9 @@ bool listener_open(struct listener *l, const struct io_listen *config)
 	return true;
 }
 
-/* Gives the socket to the acceptor whose turn it is. */
+/* Gives the socket to an acceptor. */
 static void hand_out(struct acceptor *a, int fd, const struct io_listen *config)
 {
-	uint32_t i = atomic_fetch_add_explicit(&a->io->next_acceptor, 1, memory_order_relaxed) % a->io->cfg.acceptors;
 	struct fresh *fresh = malloc(sizeof *fresh);
 	struct letter *letter;
 
@@ -68,7 +67,7 @@ static void hand_out(struct acceptor *a, int fd, const struct io_listen *config)
 	}
 	*fresh = (struct fresh){ .letter.kind = LETTER_IO_FRESH, .fd = fd, .listen = config };
 	letter = &fresh->letter;
-	mailbox_post(&a->io->acceptors[i].mb, &letter);
+	mailbox_post(&io_place(a->io)->mb, &letter);
 }
 
 void listener_ready(struct acceptor *a, struct watch *w, uint32_t events)

@@ -3,7 +3,8 @@
  * Owns: everything until the end of main.
  *
  * Options: key=value (listen, user, pass, secret, router, init, lost, sleep, acceptors, shards, domains, shard-bytes, link-bytes,
- * frame-bytes, login-ms, files, mxml). Commands on stdin, one a line: "send NAME BYTES", "hold", "release", "quiesce", "stop".
+ * frame-bytes, login-ms, files, mxml). Commands on stdin, one a line: "send NAME BYTES", "hold", "release", "places",
+ * "quiesce", "stop".
  */
 #include <pthread.h>
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "io/link.h"
 #include "shardsm/hash.h"
 #include "shardsm/io.h"
 #include "shardsm/log.h"
@@ -139,6 +141,17 @@ static void send_to(struct names *names, struct out_tray *tray, char *args)
 	rcu_quiet();
 }
 
+/* How many links each acceptor has. */
+static void say_places(struct io *io)
+{
+	char text[128];
+	int n = 0;
+
+	for (uint32_t i = 0; i < io->cfg.acceptors; i++)
+		n += snprintf(text + n, sizeof text - (size_t)n, " %u", (unsigned)atomic_load(&io->acceptors[i].nlinks));
+	say("places%s", text);
+}
+
 static struct deadline deadline;
 
 static void commands(struct io *io, struct names *names)
@@ -154,6 +167,8 @@ static void commands(struct io *io, struct names *names)
 		if (strncmp(line, "send ", 5) == 0)
 			send_to(names, tray, line + 5);
 		rcu_sleep();
+		if (strcmp(line, "places") == 0)
+			say_places(io);
 		if (strcmp(line, "hold") == 0 && !held)
 			held = pthread_mutex_lock(&holding) == 0;
 		if (strcmp(line, "release") == 0 && held)

@@ -508,6 +508,32 @@ def test_several_acceptors():
     h.stop()
 
 
+def test_links_go_where_there_are_fewest():
+    """The dialled router's counts; what has gone makes room."""
+    def places():
+        h.say('places')
+        return h.expect('places')
+    r = Router()
+    h = Host(router=r.port, listen=0, acceptors=3, lost=0)
+    router = r.accept()
+    h.expect('sm ready for sessions')
+    eq(places(), 'places 1 0 0')
+    h.component('a.x'), h.component('b.x')
+    eq(places(), 'places 1 1 1')
+    c = h.component('c.x')
+    d = h.component('d.x')
+    assert sorted(places().split()[1:]) == ['1', '2', '2'], places()
+    c.close(), d.close()
+    end = time.monotonic() + TIMEOUT
+    while places() != 'places 1 1 1':
+        assert time.monotonic() < end, places()
+    h.component('e.x'), h.component('f.x'), h.component('g.x')
+    eq(places(), 'places 2 2 2')
+    h.say('stop')
+    router.wait_closed()
+    eq(h.process.wait(TIMEOUT), 0)
+
+
 def test_quiesce_and_stop():
     h = Host(listen=0)
     a = h.component('c2s')
