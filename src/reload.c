@@ -23,7 +23,7 @@ struct server_tuning server_tuning_of(const struct options *o, const struct conf
 struct io_tuning io_tuning_of(const struct options *o, const struct security *s)
 {
 	return (struct io_tuning){ .limits = o->route_limits, .router_tls = s->router, .link_bytes = o->link_queue_bytes,
-		.silence_s = o->link_silence, .shard_bytes = o->shard_queue_bytes };
+		.links_bytes = o->write_queue_bytes, .silence_s = o->link_silence, .shard_bytes = o->shard_queue_bytes };
 }
 
 void listens_of(struct io_listen *listens, const struct options *o, const struct security *s)

@@ -33,6 +33,7 @@ struct io_tuning {
 	struct route_limits limits;
 	const struct tls_context *router_tls; /* of the next connection to the router; NULL: in clear */
 	uint64_t link_bytes;       /* an outbox holding more is closed */
+	uint64_t links_bytes;      /* all together holding more, the one that holds most is closed; 0: never */
 	uint32_t silence_s;        /* a link whose other end acknowledges nothing, or takes nothing, for so long is lost; 0: the kernel's hours */
 	uint64_t shard_bytes;      /* links whose next frame goes to a shard with more are not read until it has less than half */
 };

@@ -55,7 +55,7 @@ struct options {
 	bool local_via_router;
 	unsigned stop_seconds;   /* from the signal to the exit */
 	struct route_limits route_limits;
-	uint64_t link_queue_bytes, shard_queue_bytes;
+	uint64_t link_queue_bytes, write_queue_bytes, shard_queue_bytes;
 	uint32_t link_silence; /* seconds */
 	uint32_t user_queue_packets;
 	uint64_t waiting_bytes;

@@ -22,6 +22,8 @@ struct outbox_ops {
 	void (*overflow)(struct outbox *ob);
 	/* The last reference is gone. */
 	void (*free)(struct outbox *ob);
+	/* Any thread: more waits in all outboxes together than may, this one has got some more. Again until it is less. NULL: nobody minds. */
+	void (*crowded)(struct outbox *ob);
 };
 
 struct outbox {
@@ -45,10 +47,16 @@ void outbox_ref(struct outbox *ob);
 void outbox_unref(struct outbox **ob);
 void outbox_close(struct outbox *ob);    /* the link's acceptor: nothing is written any more, notes come back failed */
 void outbox_writable(struct outbox *ob); /* the link's acceptor: try again */
+bool outbox_shut(struct outbox *ob);     /* any thread: the same; whoever asked must see to it that the acceptor closes the link. False: it was closed */
 bool outbox_closed(const struct outbox *ob);
 /* From ops->free on: what was handed over and not written to its end, chunk by chunk in that order, and how much of the chunk was written.
  * What was reserved in one piece is in one chunk. The bytes live until the next call. False: that was all. */
 bool outbox_lost(struct outbox *ob, struct span *bytes, uint32_t *written);
+
+/* What may wait in all outboxes together, 0: any number of bytes. Each is counted in whole steps, so that those that are written as fast as they
+ * are filled share no count: OUTBOX_STEP for each of them may wait besides. */
+#define OUTBOX_STEP ((uint64_t)1 << 20)
+void outboxes_limit(uint64_t bytes);
 
 /* Posted to a mailbox when everything that its thread had appended before has been handed to the kernel, or never will be. */
 struct out_note {

@@ -59,6 +59,7 @@ static void write_counters(struct buf *out)
 		{ "shardsm_limit_hits_total", "How often a limit was in force, by limit.", "limit=\"frame-bytes\"", STAT_LIMIT_FRAME_BYTES },
 		{ "shardsm_limit_hits_total", NULL, "limit=\"frame-structure\"", STAT_LIMIT_STRUCTURE },
 		{ "shardsm_limit_hits_total", NULL, "limit=\"link-queue-bytes\"", STAT_LIMIT_LINK_QUEUE },
+		{ "shardsm_limit_hits_total", NULL, "limit=\"write-queue-bytes\"", STAT_LIMIT_WRITE_QUEUE },
 		{ "shardsm_limit_hits_total", NULL, "limit=\"shard-queue-bytes\"", STAT_LIMIT_SHARD_QUEUE },
 		{ "shardsm_limit_hits_total", NULL, "limit=\"user-queue-packets\"", STAT_LIMIT_USER_QUEUE },
 		{ "shardsm_limit_hits_total", NULL, "limit=\"privacy\"", STAT_LIMIT_PRIVACY },

@@ -149,6 +149,7 @@ static const char *const keys[] = {
 	"limits.attributes",
 	"limits.elements",
 	"limits.link-queue-bytes",
+	"limits.write-queue-bytes",
 	"limits.link-silence",
 	"limits.shard-queue-bytes",
 	"limits.user-queue-packets",

@@ -147,6 +147,7 @@ static void read_limits(struct options *o, struct config *config)
 	r->attributes = (uint16_t)config_int(config, "limits.attributes", 64, 16, 1024);
 	r->elements = (uint32_t)config_int(config, "limits.elements", 4096, 64, MIB);
 	o->link_queue_bytes = (uint64_t)config_int(config, "limits.link-queue-bytes", 64 * MIB, MIB, 65536 * MIB);
+	o->write_queue_bytes = (uint64_t)config_int(config, "limits.write-queue-bytes", 4 * (int64_t)o->link_queue_bytes, MIB, 4 * 65536 * MIB);
 	o->shard_queue_bytes = (uint64_t)config_int(config, "limits.shard-queue-bytes", 32 * MIB, MIB, 65536 * MIB);
 	/* The kernel counts the pauses between its probes in whole seconds. */
 	o->link_silence = (uint32_t)config_int(config, "limits.link-silence", 30, 5, 7200);

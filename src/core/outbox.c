@@ -17,6 +17,39 @@
 
 enum write_result { WRITE_DRAINED, WRITE_STUCK, WRITE_DEAD };
 
+static _Atomic uint64_t steps;      /* that wait in all outboxes */
+static _Atomic uint64_t most_steps; /* 0: any number */
+
+void outboxes_limit(uint64_t bytes)
+{
+	atomic_store_explicit(&most_steps, bytes / OUTBOX_STEP, memory_order_relaxed);
+}
+
+static bool crowded(void)
+{
+	uint64_t most = atomic_load_explicit(&most_steps, memory_order_relaxed);
+
+	return most && atomic_load_explicit(&steps, memory_order_relaxed) > most;
+}
+
+/* Each caller sees another count of this outbox before and after, so that the steps add up. Returns the one after. */
+static uint64_t count_in(struct outbox *ob, uint64_t weight)
+{
+	uint64_t before = atomic_fetch_add_explicit(&ob->queued, weight, memory_order_relaxed), after = before + weight;
+
+	if (unlikely(before / OUTBOX_STEP != after / OUTBOX_STEP))
+		atomic_fetch_add_explicit(&steps, after / OUTBOX_STEP - before / OUTBOX_STEP, memory_order_relaxed);
+	return after;
+}
+
+static void count_out(struct outbox *ob, uint64_t weight)
+{
+	uint64_t before = atomic_fetch_sub_explicit(&ob->queued, weight, memory_order_relaxed), after = before - weight;
+
+	if (unlikely(before / OUTBOX_STEP != after / OUTBOX_STEP))
+		atomic_fetch_sub_explicit(&steps, before / OUTBOX_STEP - after / OUTBOX_STEP, memory_order_relaxed);
+}
+
 void outbox_init(struct outbox *ob, const struct outbox_ops *ops, uint64_t limit)
 {
 	*ob = (struct outbox){ .ops = ops, .limit = limit };
@@ -44,7 +77,7 @@ static void chunk_done(struct outbox *ob, struct out_chunk *c, bool written)
 {
 	struct out_note *note = c->notes;
 
-	atomic_fetch_sub_explicit(&ob->queued, out_chunk_weight(c), memory_order_relaxed);
+	count_out(ob, out_chunk_weight(c));
 	while (note) {
 		struct out_note *next = note->next;
 		struct letter *letter = &note->letter;
@@ -235,22 +268,29 @@ static void outbox_push(struct outbox *ob, bool acceptor)
 		ob->ops->arm(ob);
 }
 
+bool outbox_shut(struct outbox *ob)
+{
+	if (atomic_fetch_or(&ob->state, OB_CLOSED) & OB_CLOSED)
+		return false;
+	/* What is queued stands aside at once: whoever sends it more must not wait for its acceptor. */
+	outbox_push(ob, false);
+	return true;
+}
+
 void outbox_hand_over(struct outbox *ob, struct out_chunk *chain, uint64_t weight)
 {
-	uint64_t queued = atomic_fetch_add_explicit(&ob->queued, weight, memory_order_relaxed) + weight;
-	bool overflow = false;
+	uint64_t queued = count_in(ob, weight);
 
 	/* Also on a closed outbox: the writer forgets, so that notes come back in order even then. */
 	tsan_release(chain);
 	cds_wfcq_enqueue(&ob->head, &ob->tail, &chain->node);
 	outbox_push(ob, false);
-	if (queued > ob->limit && atomic_load_explicit(&ob->queued, memory_order_relaxed) > ob->limit)
-		overflow = !(atomic_fetch_or(&ob->state, OB_CLOSED) & OB_CLOSED);
-	if (!overflow)
-		return;
-	/* Nothing more is written, and what is queued stands aside at once: whoever sends it more must not wait for its acceptor. */
-	outbox_push(ob, false);
-	ob->ops->overflow(ob);
+	if (queued > ob->limit && atomic_load_explicit(&ob->queued, memory_order_relaxed) > ob->limit) {
+		if (outbox_shut(ob))
+			ob->ops->overflow(ob);
+	} else if (unlikely(crowded()) && ob->ops->crowded) {
+		ob->ops->crowded(ob);
+	}
 }
 
 void outbox_close(struct outbox *ob)

@@ -103,6 +103,7 @@ struct io *io_open(const struct io_config *config)
 		return NULL;
 	io->cfg = *config;
 	links_orphaned(false);
+	outboxes_limit(config->tuning.links_bytes);
 	pthread_mutex_init(&io->binding, NULL);
 	pthread_mutex_init(&io->penalties.lock, NULL);
 	sem_init(&io->quiet, 0, 0);
@@ -152,6 +153,7 @@ bool io_start(struct io *io)
 void io_retune(struct io *io, const struct io_tuning *tuning)
 {
 	io->cfg.tuning = *tuning;
+	outboxes_limit(tuning->links_bytes);
 	for (uint32_t i = 0; i < io->cfg.acceptors; i++)
 		for (struct link *link = io->acceptors[i].links; link; link = link->next)
 			link_retune(link);

@@ -73,7 +73,7 @@ static ssize_t link_recv(struct link *link, char *to, size_t n)
 	return got;
 }
 
-static void link_ask(struct outbox *ob, uint32_t what)
+void link_ask(struct outbox *ob, uint32_t what)
 {
 	struct link *link = caa_container_of(ob, struct link, ob);
 	struct letter *letter = &link->letter;
@@ -86,6 +86,7 @@ static void link_ask(struct outbox *ob, uint32_t what)
 }
 
 static void link_arm(struct outbox *ob) { link_ask(ob, ASK_WRITABLE); }
+static void link_crowded(struct outbox *ob) { link_ask(ob, ASK_CROWD); }
 static void link_overflow(struct outbox *ob)
 {
 	stat_inc(STAT_LIMIT_LINK_QUEUE);
@@ -128,7 +129,7 @@ void link_destroy(struct link *link)
 	free(link);
 }
 
-static const struct outbox_ops link_ops = { link_write, link_arm, link_overflow, link_free };
+static const struct outbox_ops link_ops = { link_write, link_arm, link_overflow, link_free, link_crowded };
 
 static void link_name(struct link *link, struct span name)
 {
@@ -408,6 +409,8 @@ void link_asked(struct link *link)
 	uint32_t asks = atomic_exchange(&link->asks, 0);
 	struct outbox *ob = &link->ob;
 
+	if (asks & ASK_CROWD)
+		crowd_thin_out(link->home->io);
 	if (link->stage != LINK_CLOSED) {
 		if (asks & ASK_CLOSE)
 			link_lost(link, "it does not read what is sent to it, or there is no memory to send");

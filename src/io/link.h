@@ -96,7 +96,7 @@ struct link {
 	_Atomic int64_t in_front; /* bytes that were queued before it asked, and still go */
 };
 
-enum link_ask { ASK_WRITABLE = 1, ASK_CLOSE = 2, ASK_READABLE = 4 };
+enum link_ask { ASK_WRITABLE = 1, ASK_CLOSE = 2, ASK_READABLE = 4, ASK_CROWD = 8 };
 
 /* io's letters to an acceptor, told apart by what they sit in. */
 enum { LETTER_IO_FRESH = LETTER_FREE + 1, LETTER_IO_QUIESCE, LETTER_IO_FINISH, LETTER_IO_WRECK };
@@ -221,6 +221,7 @@ void listener_again(struct acceptor *a, struct listener *l);
 /* link.c */
 struct link *link_new(struct acceptor *a, int fd, struct span name) MUST_USE; /* takes fd, closed on failure too */
 void link_ready(struct acceptor *a, struct watch *w, uint32_t events);
+void link_ask(struct outbox *ob, uint32_t what);    /* any thread: enum link_ask */
 void link_asked(struct link *link);                 /* its letter came */
 void link_send(struct link *link, struct span bytes); /* appended to its outbox; no memory: closes */
 void link_throttle(struct link *link); /* the component asked for silence, or for an end of it */
@@ -241,6 +242,9 @@ void link_destroy(struct link *link);
 void links_orphaned(bool now);
 bool link_drained(const struct link *link);         /* all is with the kernel */
 static inline bool link_alive(const struct link *link) { return link->stage < LINK_CLOSING; }
+
+/* crowd.c: any acceptor. If more waits to be written than may, the link closes that has the most waiting. */
+void crowd_thin_out(const struct io *io);
 
 /* hold.c */
 bool hold_is_full(const struct link *link, uint32_t shard); /* for a frame of this link */
@@ -293,11 +297,12 @@ void dial_logged_in(struct link *link);
 void dial_bound(struct link *link, const struct route *route);
 void dial_lost(struct acceptor *a, struct link *link, const char *why);
 
-/* peer.c: every link that has bound a name in jabberd2's protocol, once, but one. */
+/* peer.c: every link that has bound a name in jabberd2's protocol, once, but one (NULL: none). */
 struct audience {
 	struct outbox **obs; /* borrowed: of this turn */
 	uint32_t n, cap;
 	const struct outbox *but;
+	bool accept; /* XEP-0114 components too */
 };
 void audience_collect(struct audience *audience, const struct names *names);
 void audience_free(struct audience *audience);

@@ -30,7 +30,7 @@ static void audience_add(struct span name, unsigned flags, struct outbox *ob, vo
 
 	(void)name;
 	(void)flags;
-	if (ob == audience->but || ob->accept)
+	if (ob == audience->but || (ob->accept && !audience->accept))
 		return;
 	for (uint32_t i = 0; i < audience->n; i++) {
 		if (audience->obs[i] == ob)

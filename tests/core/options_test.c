@@ -71,6 +71,7 @@ Test(options, defaults_are_jabberd2s)
 	cr_expect_eq(o.route_limits.attributes, 64);
 	cr_expect_eq(o.route_limits.elements, 4096);
 	cr_expect_eq(o.link_queue_bytes, 64ull << 20);
+	cr_expect_eq(o.write_queue_bytes, 256ull << 20);
 	cr_expect_eq(o.shard_queue_bytes, 32ull << 20);
 	cr_expect_eq(o.user_queue_packets, 1000);
 	cr_expect_eq(o.waiting_bytes, 256ull << 20);

@@ -144,6 +144,57 @@ def does_not_read():
         assert site.hits('link-queue-bytes') == 1
 
 
+def several_do_not_read():
+    """Together they have more waiting than may be: the one with the most goes, the other stays and misses nothing."""
+    with Site('<write-queue-bytes>3145728</write-queue-bytes>') as site:
+        hubs = Hub(), Hub()
+        links = [site.connect(name, hub, 65536) for name, hub in zip(('little', 'much'), hubs)]
+        little, much = (link.start('%s@%s/r' % (name, DOMAIN)) for link, name in zip(links, ('little', 'much')))
+        alice = site.online('alice')
+        sent, errors = {little: [], much: []}, []
+
+        def waits(name):
+            return site.metrics().get('shardsm_link_queue_bytes{name="%s",link="%s"}' % (name, address[name]), 0)
+
+        def send(session, n):
+            numbers = ['%s%d' % (session.bare[0], len(sent[session]) + i) for i in range(n)]
+            flood(alice, session.jid, numbers)
+            sent[session] += numbers
+            alice.send("<iq type='get' id='behind' to='%s'><query xmlns='urn:test:nothing'/></iq>" % session.bare)
+            site.hub.until(lambda: any(s.get('id') == 'behind' for s in alice.queue), 'what was sent behind it', SECONDS)
+            take(alice, [], errors)
+        address = {name: re.search(r'link="([^"]*)"', next(k for k in site.metrics() if 'name="%s"' % name in k)).group(1)
+                   for name in ('little', 'much')}
+        while waits('little') < MIB and len(sent[little]) < 40000:   # behind what the kernel takes
+            send(little, 200)
+
+        def closed():
+            return any('it has the most' in line for line in site.process.lines)
+        while not closed() and len(sent[much]) < 40000:
+            send(much, 200)
+        site.process.wait_line(r'\[127\.0\.0\.1, port=%d\] is closed: of what waits' % links[1].sock.getsockname()[1])
+        hubs[1].until(lambda: links[1].eof, 'the end of the link', SECONDS)
+        found, got, kept = [], [], []
+        take(much, found, errors)
+        again = site.c2s.start(much.jid)
+        again.send('<presence/>')
+
+        def all_there():
+            take(again, got, errors)
+            take(alice, [], errors)
+            return len(found) + len(got) + len(errors) >= len(sent[much])
+        site.hub.until(all_there, lambda: '%d delivered, %d stored, %d back of %d' % (len(found), len(got), len(errors), len(sent[much])), SECONDS)
+        exactly_once(sent[much], delivered=found, stored=got, back=errors)
+
+        def read():
+            take(little, kept, errors)
+            return len(kept) >= len(sent[little])
+        hubs[0].until(read, lambda: '%d of %d' % (len(kept), len(sent[little])), SECONDS)
+        exactly_once(sent[little], delivered=kept)
+        assert kept == sent[little] and not links[0].eof
+        assert site.hits('write-queue-bytes') == 1 and site.hits('link-queue-bytes') == 0
+
+
 def component_does_not_read():
     """A XEP-0114 component: what was on its way to it goes back."""
     with Site('<link-queue-bytes>1048576</link-queue-bytes>') as site:
@@ -252,6 +303,7 @@ def login_storm():
 
 CASES = {
     'a c2s that does not read': does_not_read,
+    'several c2s that do not read': several_do_not_read,
     'a component that does not read': component_does_not_read,
     'a store that is slower': slow_store,
     'a storm of logins': login_storm,

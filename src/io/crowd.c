@@ -1,0 +1,37 @@
+/* crowd.c - what waits to be written to all links together: when it is too much, who has the most of it goes.
+ * Threads: any acceptor.
+ * Owns: nothing.
+ * A link that is slow for itself has its own limit; this one is for many of them. Those that read what they are sent have next to nothing waiting,
+ * whatever they are sent, and are not closed for the others.
+ */
+#include "io/link.h"
+#include "shardsm/log.h"
+#include "shardsm/rcu.h"
+#include "shardsm/stats.h"
+
+static uint64_t waiting(const struct outbox *ob)
+{
+	/* A closed one forgets what it has, or has done so. */
+	return outbox_closed(ob) ? 0 : atomic_load_explicit(&((struct outbox *)(uintptr_t)ob)->queued, memory_order_relaxed);
+}
+
+void crowd_thin_out(const struct io *io)
+{
+	struct audience all = { .accept = true };
+	struct outbox *most = names_router_rcu(io->cfg.names);
+	uint64_t sum = most ? waiting(most) : 0;
+
+	audience_collect(&all, io->cfg.names);
+	for (uint32_t i = 0; i < all.n; i++) {
+		sum += waiting(all.obs[i]);
+		if (!most || waiting(all.obs[i]) > waiting(most))
+			most = all.obs[i];
+	}
+	audience_free(&all);
+	if (sum <= io->cfg.tuning.links_bytes || !outbox_shut(most))
+		return;
+	log_limited(LOG_LEVEL_WARNING, "%s is closed: of what waits to be written to all links, more than limits.write-queue-bytes, it has the most",
+		most->name);
+	stat_inc(STAT_LIMIT_WRITE_QUEUE);
+	link_ask(most, ASK_CLOSE);
+}
