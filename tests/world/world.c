@@ -18,33 +18,10 @@
 SHARD_THREAD_BEGIN /* the one thread here is every shard's */
 
 struct world world;
-extern uint64_t world_chance;
 
 static const char *const user_names[WORLD_USERS + 1] = { "alice@" WORLD_DOMAIN, "bob@" WORLD_DOMAIN, "carol@" WORLD_DOMAIN,
 	"admin@" WORLD_DOMAIN, WORLD_DOMAIN };
 static const char *const link_names[WORLD_LINKS] = { "c2s", "c2s2", "s2s", "comp.test" };
-
-/* --- grace periods: there is one thread, so one is over whenever nothing is being done ------------------------------------------------- */
-
-static struct { struct rcu_head *head; void (*fn)(struct rcu_head *); } later[4096];
-static unsigned nlater;
-
-void __wrap_urcu_qsbr_call_rcu(struct rcu_head *head, void (*fn)(struct rcu_head *head));
-void __wrap_urcu_qsbr_call_rcu(struct rcu_head *head, void (*fn)(struct rcu_head *head))
-{
-	if (nlater == 4096)
-		broken("too much is to be freed");
-	later[nlater].head = head;
-	later[nlater++].fn = fn;
-}
-
-static void grace_period(void)
-{
-	while (nlater) {
-		nlater--;
-		later[nlater].fn(later[nlater].head);
-	}
-}
 
 /* --- opening ----------------------------------------------------------------------------------------------------------------------------- */
 
@@ -126,14 +103,14 @@ void world_close(void)
 
 	memory_store_clear();
 	dispatch_tray_fini(&world.tray);
-	grace_period();
+	alone_grace();
 	rcu_thread_end();
 	deadline_set(&at_once, 0);
 	if (!io_stop(&world.io, &at_once))
 		broken("a link was left with something on it");
 	server_free(&world.server);
 	names_free(&world.names);
-	grace_period();
+	alone_grace();
 	config_free(&world.config);
 	buf_free(&world.summary);
 	for (unsigned i = 0; i < WORLD_LINKS; i++)
@@ -151,7 +128,7 @@ static void settle(void)
 		busy = false;
 		for (unsigned i = 0; i < WORLD_SHARDS; i++)
 			busy |= shard_turn(world.server->shards[i]);
-		grace_period();
+		alone_grace();
 		if (!busy && !world.held)
 			busy = memory_store_turn();
 	} while (busy);
@@ -217,6 +194,20 @@ static void account(struct span line, const char *action)
 	control_say(&nobody, action, (struct span){ 0 });
 }
 
+/* z, digits, _: a script that has learned what ids of ours look like says things with them that are nobody's answers. */
+static bool holds_ids(struct span script)
+{
+	for (const char *p = script.p, *end = p + script.n; p < end && (p = memchr(p, 'z', (size_t)(end - p))); p++) {
+		const char *q = p + 1;
+
+		while (q < end && *q >= '0' && *q <= '9')
+			q++;
+		if (q < end && q > p + 1 && *q == '_')
+			return true;
+	}
+	return false;
+}
+
 static bool for_somebody(struct span to)
 {
 	char room[JID_MAX + 1];
@@ -233,7 +224,7 @@ static void expect_answer(struct buf *b, struct seat *s, struct span stanza)
 {
 	bool iq = stanza.n > 4 && memcmp(stanza.p, "<iq ", 4) == 0, message = stanza.n > 9 && memcmp(stanza.p, "<message ", 9) == 0;
 
-	if ((!iq && !message) || world.ndues == WORLD_DUES || memmem(stanza.p, stanza.n, " id=", 4) || !s->started || s->lost || s->ended)
+	if ((!iq && !message) || world.known_ids || world.ndues == WORLD_DUES || memmem(stanza.p, stanza.n, " id=", 4) || !s->started || s->lost || s->ended)
 		return;
 	/* Only what is read as it looks; the gate and the readers have their own tests. */
 	struct route_scanner *scanner = &world.links[s->link].in;
@@ -307,6 +298,14 @@ static void stanza(enum world_link link, struct seat *s, struct span text)
 	say(link, &b);
 }
 
+static struct value number(struct span cell)
+{
+	char digits[24];
+
+	snprintf(digits, sizeof(digits), SPAN_FMT, SPAN_ARG(cell));
+	return value_int(atoll(digits));
+}
+
 static void row(struct span line)
 {
 	unsigned t = line.n > 3 ? (unsigned)line.p[1] - 'A' : T_COUNT, user = line.n > 3 ? (unsigned)line.p[2] - '0' : 9;
@@ -324,12 +323,13 @@ static void row(struct span line)
 		if (i + 1 == store_tables[t].ncolumns)
 			cell = span_of(p, (size_t)(end - p));
 		if (cell.n != 1 || cell.p[0] != '\0')
-			v[i] = type == COL_TEXT || type == COL_XML ? value_text(cell) : value_int(cell.n ? atoll(cell.p) : 0);
+			v[i] = type == COL_TEXT || type == COL_XML ? value_text(cell) : number(cell);
 		if (v[i].kind == VALUE_INT && type == COL_BOOL)
 			v[i].i = v[i].i != 0;
 		p = bar ? bar + 1 : end + 1;
 	}
 	world.deaf = true;
+	world.foreign |= t == T_QUEUE;
 	scarce_pause++;
 	memory_store_put(t, span_str(user_names[user]), v);
 	scarce_pause--;
@@ -440,11 +440,11 @@ static void begin(bool strict)
 {
 	for (unsigned i = 0; i < WORLD_SHARDS && !strict; i++)
 		forget_spare(world.server->shards[i]);
-	world_chance = 1;
+	alone_chance(1);
 	world.nseats = world.ndues = 0;
 	memset(world.letter, 0, sizeof(world.letter));
 	world.strict = strict;
-	world.held = world.faults = world.deaf = false;
+	world.held = world.faults = world.deaf = world.foreign = world.known_ids = false;
 	buf_clear(&world.summary);
 	for (unsigned i = 0; i < WORLD_LINKS; i++)
 		world.links[i].up = true;
@@ -461,6 +461,7 @@ void world_play(struct span script, bool strict)
 
 	scarce_pause++;
 	begin(strict);
+	world.known_ids = holds_ids(script);
 	scarce_pause--;
 	while (p < end_of) {
 		const char *nl = memchr(p, '\n', (size_t)(end_of - p));

@@ -45,6 +45,8 @@ struct due {
 	char id[8];
 	bool iq, message;
 	unsigned seen;
+	uint64_t told;      /* a message: the seats that have it, a bit each */
+	bool bounced;       /* and its sender was told that it did not go */
 	struct seat *from;
 };
 #define WORLD_DUES 256

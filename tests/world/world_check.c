@@ -68,8 +68,23 @@ static void session_told(struct fake_link *link, const struct route *r, struct s
 	if (s->ended && !span_is(slice_of(frame.p, r->stanza_type), "error"))
 		broken("a stanza behind the end of its session: " SPAN_FMT, SPAN_ARG(frame));
 	snprintf(want, sizeof(want), "%s@" WORLD_DOMAIN, user_names[s->user]);
-	if ((r->flags & ROUTE_TO) && !(jid_prep(&jid, to, room) && span_is(jid_bare(&jid), want)))
+	if ((r->flags & ROUTE_TO) && !world.foreign && !(jid_prep(&jid, to, room) && span_is(jid_bare(&jid), want)))
 		broken("a stanza for somebody else: " SPAN_FMT, SPAN_ARG(frame));
+}
+
+/* A message goes to a session once, or is stored, or comes back. Who fails to take it out of the store may repeat it. */
+static void message_told(struct due *due, const struct route *r, struct span frame)
+{
+	const struct seat *s = seat_of(slice_of(frame.p, r->sm));
+	uint64_t bit = s ? UINT64_C(1) << (s - world.seats) : 0;
+
+	if (span_is(slice_of(frame.p, r->stanza_type), "error")) {
+		due->bounced |= s == due->from;
+		return;
+	}
+	if ((due->told & bit) && world.strict && !world.faults)
+		broken("told twice: " SPAN_FMT, SPAN_ARG(frame));
+	due->told |= bit;
 }
 
 static void due_told(const struct route *r, struct span frame)
@@ -84,6 +99,8 @@ static void due_told(const struct route *r, struct span frame)
 		if (due->iq && ++due->seen > 1)
 			broken("told twice: " SPAN_FMT, SPAN_ARG(frame));
 		due->seen += due->message;
+		if (due->message)
+			message_told(due, r, frame);
 	}
 }
 
@@ -172,6 +189,17 @@ static void shard_is_clean(struct shard *shard)
 		broken("%s: %llu bytes of packets are not accounted for", shard->name, (unsigned long long)mailbox_load(&shard->box));
 }
 
+/* Exactly one of: handed to a link, stored, come back. */
+static void is_one(const struct due *due)
+{
+	bool stored = due->message && memory_store_holding(T_QUEUE, span_str(due->id));
+
+	if (due->bounced && (due->told || stored))
+		broken("the message %s came back, and is there", due->id);
+	if (due->told && stored && world.strict && !world.faults)
+		broken("the message %s was handed over, and is stored", due->id);
+}
+
 void check_end(void)
 {
 	for (unsigned i = 0; i < WORLD_SHARDS; i++)
@@ -179,6 +207,8 @@ void check_end(void)
 	for (unsigned i = 0; i < WORLD_LINKS; i++)
 		if (world.links[i].ob.queued)
 			broken("%s: %llu bytes stay in its outbox", world.links[i].name, (unsigned long long)world.links[i].ob.queued);
+	for (unsigned i = 0; i < world.ndues; i++)
+		is_one(&world.dues[i]);
 	for (unsigned i = 0; i < world.ndues && world.strict; i++) {
 		const struct due *due = &world.dues[i];
 

@@ -5,8 +5,8 @@
 #ifndef TESTS_WORLD_INTERNAL_H
 #define TESTS_WORLD_INTERNAL_H
 
+#include "alone.h"
 #include "shardsm/outbox.h"
-#include "shardsm/rcu.h"
 #include "world.h"
 
 struct fake_link {
@@ -34,11 +34,12 @@ struct world {
 	bool strict, held;
 	bool faults;            /* the store failed, or lost something */
 	bool deaf;              /* privacy lists or rules may have made somebody silent */
+	bool foreign;           /* rows hold stanzas that may be for anybody */
+	bool known_ids;         /* the script holds what looks like an id of ours */
 	struct buf summary;
 };
 extern struct world world;
 
-void broken(const char *fmt, ...) PRINTF_LIKE(1, 2) __attribute__((noreturn));
 /* world_links.c */
 void link_open(struct fake_link *link, const char *name);
 void link_say(struct fake_link *link, struct span frame);

@@ -1,27 +1,13 @@
-/* world_links.c - links without sockets, and the kernel's randomness made the same each time.
+/* world_links.c - links without sockets.
  * Threads: one.
  * Owns: what the links were told and nobody has read.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "io/link.h"
 #include "scarce.h"
 #include "world_internal.h"
-
-void broken(const char *fmt, ...)
-{
-	va_list ap;
-
-	scarce_pause++;
-	va_start(ap, fmt);
-	fputs("world: ", stderr);
-	vfprintf(stderr, fmt, ap);
-	fputs("\n", stderr);
-	va_end(ap);
-	abort();
-}
 
 static ssize_t catch(struct outbox *ob, const struct iovec *iov, int n)
 {
@@ -129,21 +115,4 @@ void link_lose(struct fake_link *link, struct span name)
 		if (&world.links[world.seats[i].link] == link)
 			world.seats[i].lost = true;
 	link_here(link, name, LETTER_PEER_GONE);
-}
-
-/* --- chance ---------------------------------------------------------------------------------------------------------------------- */
-
-uint64_t world_chance;
-
-ssize_t __wrap_getrandom(void *out, size_t n, unsigned flags);
-ssize_t __wrap_getrandom(void *out, size_t n, unsigned flags)
-{
-	unsigned char *at = out;
-
-	(void)flags;
-	for (size_t i = 0; i < n; i++) {
-		world_chance = world_chance * 6364136223846793005u + 1442695040888963407u;
-		at[i] = (unsigned char)(world_chance >> 56);
-	}
-	return (ssize_t)n;
 }
