@@ -1,4 +1,5 @@
-/* fuzz_route.c - one input, every promise of the gate: expat agrees, reads may be cut anywhere, both readers say the same.
+/* fuzz_route.c - one input, frames with a NUL between them, every promise of the gate: expat agrees, reads may be cut anywhere, both readers say
+ * the same, and so does a scanner that remembers how frames began.
  * Threads: one.
  * Owns: what it allocates, until it returns.
  *
@@ -33,6 +34,42 @@ static bool passes(struct span doc, size_t first, bool accept, struct route *r)
 	if (first < doc.n && route_next(&s, doc.p, first, r, &used) != ROUTE_MORE)
 		return false;
 	return route_next(&s, doc.p, doc.n, r, &used) == ROUTE_OK && used == doc.n && r->len == doc.n;
+}
+
+static void scanner_ready(struct route_scanner *s, struct route_shapes *shapes)
+{
+	struct stream_header h;
+	struct route r;
+	size_t used;
+
+	route_scanner_init(s, NULL);
+	if (route_next(s, header, sizeof(header) - 1, &r, &used) != ROUTE_HEADER || !route_header(s, header, sizeof(header) - 1, &h))
+		broken("the header was not passed");
+	s->shapes = shapes;
+}
+
+/* Bytes of their own, exactly: a read too far is seen. */
+static void check_shapes(struct route_shapes *shapes, struct span doc)
+{
+	struct route_scanner warm, cold;
+	char *exact = malloc(doc.n ? doc.n : 1);
+	struct route a, b;
+	size_t used_a, used_b;
+
+	if (!exact)
+		abort();
+	memcpy(exact, doc.p, doc.n);
+	memset(&a, 0, sizeof(a));
+	memset(&b, 0, sizeof(b));
+	scanner_ready(&warm, shapes);
+	scanner_ready(&cold, NULL);
+	enum route_result ra = route_next(&warm, exact, doc.n, &a, &used_a), rb = route_next(&cold, exact, doc.n, &b, &used_b);
+
+	if (ra != rb || used_a != used_b || (ra == ROUTE_OK && !compare_same(&a, &b)))
+		broken("with shapes it is read otherwise");
+	if (ra == ROUTE_BAD && (warm.error != cold.error || warm.condition != cold.condition))
+		broken("with shapes it is refused for something else");
+	free(exact);
 }
 
 static void check(struct span doc, size_t first)
@@ -72,6 +109,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* The first byte says where the read is cut. */
 	if (size < 2 || size > 60000)
 		return 0;
-	check(span_of((const char *)data + 1, size - 1), 1 + data[0] * (size - 1) / 256);
+	struct route_shapes *shapes = route_shapes_new();
+
+	for (const char *p = (const char *)data + 1, *end = (const char *)data + size, *nul; p < end; p = nul + 1) {
+		nul = memchr(p, '\0', (size_t)(end - p));
+		nul = nul ? nul : end;
+		struct span doc = span_of(p, (size_t)(nul - p));
+
+		check(doc, 1 + (size_t)data[0] * doc.n / 256);
+		/* The second time it is known. */
+		check_shapes(shapes, doc);
+		check_shapes(shapes, doc);
+	}
+	route_shapes_free(&shapes);
 	return 0;
 }

@@ -14,4 +14,7 @@ const char *compare_forwarded(const struct route *route, const char *frame, bool
 /* Both, for the frame as the scanner leaves it and as mini-XML reads it. *odd counts frames that need mini-XML. */
 const char *compare_readers(struct span frame, bool accept, unsigned *odd);
 
+/* Every field the same. Both were all zeros before they were read. */
+bool compare_same(const struct route *a, const struct route *b);
+
 #endif

@@ -209,10 +209,10 @@ struct reading {
 	bool payload_seen, payload_open;
 };
 
-static void take(struct oracle_value *v, const char *text)
+static void take(struct oracle_envelope *e, struct oracle_value *v, const char *text)
 {
 	v->present = true;
-	snprintf(v->text, sizeof(v->text), "%s", text);
+	e->cut |= snprintf(v->text, sizeof(v->text), "%s", text) >= (int)sizeof(v->text);
 }
 
 static void top_attrs(struct oracle_envelope *e, const char **attrs)
@@ -225,7 +225,7 @@ static void top_attrs(struct oracle_envelope *e, const char **attrs)
 			{ "multi", &e->multi } };
 		for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 			if (strcmp(attrs[0], known[i].name) == 0)
-				take(known[i].v, attrs[1]);
+				take(e, known[i].v, attrs[1]);
 	}
 }
 
@@ -240,7 +240,7 @@ static void payload_attrs(struct oracle_envelope *e, const char **attrs)
 			{ NS_SESSION "|sm", &e->sm }, { NS_SESSION "|failed", &e->failed } };
 		for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 			if (strcmp(attrs[0], known[i].name) == 0)
-				take(known[i].v, attrs[1]);
+				take(e, known[i].v, attrs[1]);
 	}
 }
 

@@ -27,10 +27,11 @@ struct oracle_value {
 	char text[1200];
 };
 struct oracle_envelope {
-	char top[400], payload[400], child[400]; /* "namespace|local", empty: none */
+	char top[800], payload[800], child[800]; /* "namespace|local", empty: none */
 	struct oracle_value to, from, name, type, error, multi;
 	struct oracle_value stanza_to, stanza_from, stanza_type, id, action, target, c2s, sm, failed;
 	bool has_default, has_log;
+	bool cut; /* there was more than these hold */
 };
 /* False: not well-formed. around: the default namespace outside, NULL: none. depth of the payload: 1 or 2. */
 bool oracle_envelope(struct span document, const char *around, unsigned payload_depth, struct oracle_envelope *out);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "compare.h"
 #include "gen.h"
 #include "shardsm/route.h"
 #include "xmpp/shape.h"
@@ -22,16 +23,6 @@ static void scanner(struct route_scanner *s, struct route_shapes *shapes)
 	cr_assert_eq(route_next(s, HEADER, sizeof(HEADER) - 1, &route, &used), ROUTE_HEADER);
 	cr_assert(route_header(s, HEADER, used, &h));
 	s->shapes = shapes;
-}
-
-static bool same_route(const struct route *a, const struct route *b)
-{
-	if (memcmp(a, b, offsetof(struct route, attrs)) != 0)
-		return false;
-	for (int i = 0; i < a->nattrs; i++)
-		if (memcmp(&a->attrs[i].name, &b->attrs[i].name, 2 * sizeof(struct slice)) != 0 || a->attrs[i].quote != b->attrs[i].quote)
-			return false;
-	return true;
 }
 
 /* Would the shapes answer for it? */
@@ -66,7 +57,7 @@ static void both(struct route_shapes *shapes, struct span doc)
 
 	cr_assert(ra == rb && used_a == used_b, "%d and %d: %.*s", (int)ra, (int)rb, (int)doc.n, doc.p);
 	if (ra == ROUTE_OK)
-		cr_assert(same_route(&a, &b), "read otherwise: %.*s", (int)doc.n, doc.p);
+		cr_assert(compare_same(&a, &b), "read otherwise: %.*s", (int)doc.n, doc.p);
 	if (ra == ROUTE_BAD)
 		cr_assert(warm.error == cold.error && warm.condition == cold.condition, "%s, %s: %.*s", warm.error, cold.error, (int)doc.n, doc.p);
 	free(exact);
