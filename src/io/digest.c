@@ -18,6 +18,7 @@ struct digest {
 	Gsasl_session *session;
 	char *user, *pass; /* copies: those of the config may change meanwhile */
 	bool server;
+	bool begun; /* the server has given its challenge */
 };
 
 static int server_property(struct digest *d, Gsasl_session *session, Gsasl_property prop)
@@ -122,9 +123,16 @@ void digest_free(struct digest **digest)
 
 enum digest_result digest_step(struct digest *d, struct span in, struct buf *out, const char **why)
 {
-	char *text = strndup(in.n ? in.p : "", in.n), *answer = NULL;
+	char *text, *answer = NULL;
 	int rc;
 
+	/* libgsasl 2.2 looks for the end of nothing behind its own buffer. */
+	if (in.n == 0 && (!d->server || d->begun)) {
+		*why = "it said nothing";
+		return DIGEST_REFUSED;
+	}
+	d->begun = true;
+	text = strndup(in.n ? in.p : "", in.n);
 	if (!text) {
 		*why = "out of memory";
 		return DIGEST_REFUSED;
