@@ -223,6 +223,96 @@ def component_does_not_read():
         exactly_once(sent, delivered=found, back=errors)
 
 
+# -- more than a shard can work off at once -------------------------------------------------------------------------------------
+
+def near(alice, bob):
+    """Who has nothing to do with a flood is served beside it."""
+    alice.send("<message to='%s' type='chat' id='near'><body>x</body></message>" % bob.jid)
+    assert bob.next('what has nothing to do with it').get('id') == 'near'
+
+
+def in_order(ids):
+    numbers = [int(i[1:]) for i in ids]
+    assert numbers == sorted(numbers), 'out of order'
+
+
+def floods():
+    """To a session, to an account that is away, and to a name without one, in turns: delivered, stored, and back."""
+    with Site('<shard-queue-bytes>1048576</shard-queue-bytes>') as site:
+        alice, bob, hub = site.online('alice'), site.online('bob'), Hub()
+        link = site.connect('flood', hub)
+        source, target = (link.start('%s@%s/r' % (name, DOMAIN)) for name in ('source', 'target'))
+        site.c2s.create('away@' + DOMAIN)
+        sent = ['m%d' % i for i in range(12000)]
+        for first in range(0, len(sent), 300):
+            for part, to in enumerate((target.jid, 'away@' + DOMAIN, 'nobody@' + DOMAIN)):
+                flood(source, to, sent[first + 100 * part:first + 100 * (part + 1)])
+            near(alice, bob)
+        found, errors, stored = [], [], []
+
+        def all_there():
+            take(target, found, [])
+            take(source, [], errors)
+            stored[:] = site.waiting_in_database()
+            return len(found) + len(errors) + len(stored) >= len(sent)
+        hub.until(all_there, lambda: '%d delivered, %d stored, %d back of %d' % (len(found), len(stored), len(errors), len(sent)), SECONDS)
+        exactly_once(sent, delivered=found, stored=stored, back=errors)
+        for ids in (found, stored):
+            in_order(ids)
+        assert len(found) == 4000 and stored, 'whoever is there gets everything'
+
+
+def all_to_one():
+    """From six c2s to one user: everything comes, what each sent in its order; what comes when too much waits already goes back."""
+    with Site('<shard-queue-bytes>1048576</shard-queue-bytes>', workers=4) as site:
+        alice, bob, hub, aside = site.online('alice'), site.online('bob'), Hub(), Hub()
+        victim = site.connect('home', aside).start('victim@%s/r' % DOMAIN)
+        links = [site.connect('crowd%d' % i, hub) for i in range(6)]
+        sources = [link.start('%s@%s/r' % (letter, DOMAIN)) for letter, link in zip('abcdef', links)]
+        sent = {source: ['%s%d' % (source.jid[0], i) for i in range(2500)] for source in sources}
+        for first in range(0, 2500, 500):
+            for source in sources:
+                flood(source, victim.jid, sent[source][first:first + 500], size=300)
+            near(alice, bob)
+        found, errors = [], []
+
+        def all_there():
+            take(victim, found, [])
+            for source in sources:
+                take(source, [], errors)
+            hub.pump(0)
+            return len(found) + len(errors) >= 6 * 2500
+        aside.until(all_there, lambda: '%d delivered, %d back' % (len(found), len(errors)), SECONDS)
+        exactly_once([i for ids in sent.values() for i in ids], delivered=found, back=errors)
+        for letter in 'abcdef':
+            in_order([i for i in found if i[0] == letter])
+        assert len(errors) == site.hits('between-shards')
+
+
+def busy_shard():
+    """One user keeps a worker busy with requests that cost it much: each is answered, and what others send through that worker arrives."""
+    with Site('<shard-queue-bytes>1048576</shard-queue-bytes>', workers=1) as site:
+        alice, bob, hub = site.online('alice'), site.online('bob'), Hub()
+        link = site.connect('busy', hub)
+        busy = link.start('busy@%s/r' % DOMAIN)
+        fields = ''.join('<F%d>%s</F%d>' % (i, 'x' * 100, i) for i in range(500))
+        vcard = "<iq type='set' id='%%s'><vCard xmlns='vcard-temp'>%s<FN>%s</FN></vCard></iq>" % (fields, 'x' * 20000)
+        sent, told, through = ['v%d' % i for i in range(400)], [], []
+        for first in range(0, len(sent), 20):
+            for ident in sent[first:first + 20]:
+                busy.send(vcard % ident)
+            flood(alice, bob.jid, ['m%d' % (first + i) for i in range(20)], size=100)
+            near(bob, alice)
+        hub.until(lambda: len(busy.queue) >= len(sent), lambda: '%d of %d answers' % (len(busy.queue), len(sent)), SECONDS)
+        told = [stanza.get('id') for stanza in busy.queue if stanza.get('type') == 'error']
+        exactly_once(sent, back=told)
+        in_order(told)
+        site.hub.until(lambda: len(bob.queue) >= len(sent), lambda: '%d of %d messages' % (len(bob.queue), len(sent)), SECONDS)
+        take(bob, through, [])
+        exactly_once(['m%d' % i for i in range(len(sent))], delivered=through)
+        in_order(through)
+
+
 # -- a store that is slower than what comes -------------------------------------------------------------------------------------
 
 class Locked:
@@ -305,6 +395,9 @@ CASES = {
     'a c2s that does not read': does_not_read,
     'several c2s that do not read': several_do_not_read,
     'a component that does not read': component_does_not_read,
+    'a c2s that floods': floods,
+    'one user flooded by all': all_to_one,
+    'a worker kept busy': busy_shard,
     'a store that is slower': slow_store,
     'a storm of logins': login_storm,
 }
