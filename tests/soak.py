@@ -22,10 +22,10 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'system'))
 from component import HEADER, Closed, Component, FakeC2S, Hub, Timeout, attr
-from servers import SHARDSM, Died, Report, World, need_shardsm
+from load import make_users, start_load
+from servers import Died, Report, World, need_shardsm
 from xmltree import NS_STREAMS
 
-BENCH = os.environ.get('SHARDSM_BENCH', os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(SHARDSM))), 'bench/shardsm-bench'))
 DOMAIN = 'soak.test'
 SESSIONS, CONTACTS, RATE = 2000, 10, 300
 EVERY = 5        # seconds between two samples
@@ -167,21 +167,8 @@ class Faults:
         self.server.process.kill(signal.SIGHUP)
 
 
-def start_load(world, server, seconds, seed):
-    argv = [BENCH, '--c2s', '%s:%d' % server.address, '--domain', DOMAIN, '--scenario', 'mix', '--sessions', str(SESSIONS),
-            '--contacts', str(CONTACTS), '--rate', str(RATE), '--duration', str(seconds),
-            '--ops', str(RATE * seconds), '--presence', '--timeout', '60', '--seed', str(seed), '--pid', str(server.process.pid),
-            '--json', world.path('load.json')]
-    return world.run('shardsm-bench', argv)
-
-
-def make_users(world, seed):
-    world.make_schema()
-    sql = subprocess.run([BENCH, '--sql', '--scenario', 'mix', '--sessions', str(SESSIONS), '--contacts', str(CONTACTS),
-                          '--domain', DOMAIN, '--presence', '--seed', str(seed)], check=True, stdout=subprocess.PIPE).stdout.decode()
-    db = sqlite3.connect(world.db)
-    db.executescript(sql)
-    db.close()
+def arguments(seed):
+    return ['--domain', DOMAIN, '--scenario', 'mix', '--sessions', str(SESSIONS), '--contacts', str(CONTACTS), '--presence', '--seed', str(seed)]
 
 
 def drive(server, load, faults, seconds, csv):
@@ -237,10 +224,12 @@ def plot(samples, path):
 
 
 def soak(world, seconds, seed, directory):
-    make_users(world, seed)
+    world.make_schema()
+    make_users(world, arguments(seed))
     server = Server(world)
     faults = Faults(server, seed)
-    load = start_load(world, server, seconds, seed)
+    load = start_load(world, server.address[1], [*arguments(seed), '--rate', str(RATE), '--duration', str(seconds), '--ops', str(RATE * seconds),
+                                                 '--timeout', '60', '--pid', str(server.process.pid), '--json', world.path('load.json')])
     with open(os.path.join(directory, 'soak.csv'), 'w') as csv:
         samples = drive(server, load, faults, seconds, csv)
     plot(samples, os.path.join(directory, 'soak.svg'))
