@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 SCHEMAS = '/usr/share/doc/jabberd2/db-setup.%s.gz'
 SKIP = 77   # automake's exit status for a test that could not run
@@ -139,6 +140,7 @@ class Mariadb(Database):
 
 KINDS = {'postgresql': Postgresql, 'mariadb': Mariadb}
 made = {}   # by the SQLite file that a test would have used
+making = threading.Lock()   # some tests run their cases side by side
 
 
 def instead_of(file):
@@ -146,7 +148,8 @@ def instead_of(file):
     where = os.environ.get('SYSTEM_TEST_DATABASE')
     if not where:
         return None
-    if file not in made:
-        kind, port = where.split()
-        made[file] = KINDS[kind](int(port), 'sm_%d_%d' % (os.getpid(), len(made))).create()
-    return made[file]
+    with making:
+        if file not in made:
+            kind, port = where.split()
+            made[file] = KINDS[kind](int(port), 'sm_%d_%d' % (os.getpid(), len(made))).create()
+        return made[file]

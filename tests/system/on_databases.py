@@ -10,34 +10,16 @@ import sys
 sys.dont_write_bytecode = True
 import argparse
 import os
-import re
-import subprocess
 
+from again import again
 from database import SERVERS
+from engines import SKIP
 from servers import World, need_shardsm
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 TESTS = (('run_transcripts.py', '--workers', '4', '--parser', 'scan'), ('real_router.py',), ('restart.py',))
-OTHERS = (('run_transcripts.py', '--workers', '1', '--parser', 'scan'), ('run_transcripts.py', '--workers', '8', '--parser', 'mxml'),
-          ('run_transcripts.py', '--behind', 'direct'), ('run_transcripts.py', '--behind', 'router'), ('real_listen.py',),
+OTHERS = (('run_transcripts.py',), ('real_listen.py',),
           ('subscriptions.py',), ('several_sms.py',), ('zombies.py',), ('dialled.py',), ('order.py',), ('both_links.py',), ('bad_requests.py',),
           ('verify.py', 'held', 'verified', 'guesses', 'empty code', 'deleted', 'not stored'))
-
-
-def run(kind, server, test):
-    """Passed and failed cases."""
-    environment = dict(os.environ, SYSTEM_TEST_DATABASE='%s %d' % (kind, server.port))
-    done = subprocess.run([sys.executable, os.path.join(HERE, test[0]), *test[1:]], env=environment, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, errors='replace')
-    found = re.findall(r'^# (\d+) passed, (\d+) failed', done.stdout, re.M)
-    passed, failed = (int(n) for n in found[-1]) if found else (0, 0)
-    skipped = done.returncode == 77 and not found
-    failed = failed or (0 if done.returncode == 0 or skipped else 1)
-    print('%s on %s: %s' % (' '.join(test), kind, 'skipped' if skipped else '%d passed, %d failed' % (passed, failed)), flush=True)
-    if failed or skipped:
-        shown = [l for l in done.stdout.splitlines() if not l.startswith(('ok ', '# ' + '%d passed' % passed))]
-        print('\n'.join('    ' + l for l in shown), flush=True)
-    return passed, failed
 
 
 def main():
@@ -53,14 +35,14 @@ def main():
         if kind not in there and kind in (options.kinds or SERVERS):
             print('# not run on %s: its server is not installed' % kind)
     if not there:
-        return 77
+        return SKIP
     passed = failed = 0
     for kind in there:
         with World() as world:
             server = SERVERS[kind](world)
             try:
                 for test in tests:
-                    more = run(kind, server, test)
+                    more = again(test, {'SYSTEM_TEST_DATABASE': '%s %d' % (kind, server.port)}, 'on ' + kind)
                     passed, failed = passed + more[0], failed + more[1]
             finally:
                 server.close()
