@@ -3,13 +3,15 @@
 Threads: one, and a log reader for each server.
 Owns: the servers that it starts.
 
-usage: crash_loop.py [ROUNDS [SEED]]
+usage: crash_loop.py [ROUNDS [SEED]] [--on postgresql mariadb]
 
 Each round starts the server, compares all that earlier rounds were promised with what it now says, sends a random mixture of
-writes and messages, and kills it: in the middle of that, while it stops, or while it starts. Without arguments: 30 rounds, 500 in make check-full.
+writes and messages, and kills it: in the middle of that, while it stops, or while it starts; on a database server also that one, and
+then the other. Without arguments: 30 rounds on SQLite; in make check-full 500, and 100 on each database server.
 """
 import sys
 sys.dont_write_bytecode = True
+import argparse
 import array
 import fcntl
 import os
@@ -18,7 +20,10 @@ import signal
 import socket
 import termios
 
-from component import Closed, FakeC2S, Hub, Marks
+from component import Closed, FakeC2S, Hub, Marks, Timeout
+from crash_chains import Day, Mortal, Pair, answer, ask
+from crash_promises import LISTS, choice, promises, text_of
+from database import SERVERS
 from servers import Died, Report, World, need_shardsm
 
 DOMAIN = 'crash.test'
@@ -36,75 +41,20 @@ def unread(sock):
     return count[0]
 
 
-class Promise:
-    """One thing that a client can set. Its value is the last that was acknowledged, or one that was sent after it."""
-
-    def __init__(self, name, write, read, pick):
-        self.name, self.write, self.read, self.pick = name, write, read, pick
-        self.sent = ['']   # '': not there
-        self.acknowledged = 0
-
-    def set(self, value):
-        self.sent.append(value)
-        return len(self.sent) - 1
-
-    def check(self, node):
-        value = self.pick(node)
-        may = self.sent[self.acknowledged:]
-        assert value in may, '%s is %r; acknowledged was %r' % (self.name, value, may[0])
-        self.sent, self.acknowledged = [value], 0
-
-
-def text_of(node, *path):
-    for name in path:
-        node = next((e for e in node.elements() if e.name == name), None)
-        if node is None:
-            return ''
-    return node.text()
-
-
-def item_name(jid):
-    def pick(node):
-        for item in node.elements()[0].elements():
-            if item.get('jid') == jid:
-                groups = [g.text() for g in item.elements()]
-                assert groups == [item.get('name')], 'half a roster item: %s' % item
-                return item.get('name')
-        return ''
-    return pick
-
-
-def list_value(node):
-    items = [i for l in node.elements()[0].elements() for i in l.elements()]
-    return items[0].get('value').partition('@')[0] if items else ''
-
-
-def promises():
-    """Values are words; each shape has a request that sets it, one that reads it, and where the word then is."""
-    roster = "<query xmlns='jabber:iq:roster'>%s</query>"
-    out = [Promise('roster item %d' % i, roster % ("<item jid='c%d@far.test' name='{0}'><group>{0}</group></item>" % i), roster % '',
-                   item_name('c%d@far.test' % i)) for i in range(8)]
-    private = "<query xmlns='jabber:iq:private'><x xmlns='urn:test:%d'>%s</x></query>"
-    out += [Promise('private %d' % i, private % (i, '{0}'), private % (i, ''), lambda n: text_of(n, 'query', 'x')) for i in range(3)]
-    out.append(Promise('vcard', "<vCard xmlns='vcard-temp'><FN>{0}</FN><NOTE>{0}</NOTE></vCard>", "<vCard xmlns='vcard-temp'/>",
-                       lambda n: text_of(n, 'vCard', 'FN')))
-    out.append(Promise('privacy list', "<query xmlns='jabber:iq:privacy'><list name='l'><item type='jid' value='{0}@far.test' "
-                       "action='deny' order='1'><message/></item></list></query>",
-                       "<query xmlns='jabber:iq:privacy'><list name='l'/></query>", list_value))
-    return out
-
-
 class Loop:
-    def __init__(self, world, seed):
-        self.world = world
+    def __init__(self, world, seed, database=None):
+        self.world, self.database = world, database
         self.random = random.Random(seed)
-        self.promises = promises()
+        self.promises = {'alice': promises(), 'dora': [choice()]}
+        self.pairs = [Pair(number, DOMAIN) for number in range(3)]
+        self.day = Day(DOMAIN)
+        self.mortal = None
         self.word = 0
         self.sent = 0
         self.stored = set()     # messages that the server said are stored and have not been handed over
         self.seen = set()       # handed over in a round that was killed: may come again
         self.gone = set()       # handed over, and the server said goodbye in order: must not
-        self.acknowledged = self.handed = self.repeated = 0
+        self.acknowledged = self.handed = self.repeated = self.deleted = 0
 
     def begin(self):
         self.process, port = self.world.listening_shardsm([DOMAIN])
@@ -122,57 +72,100 @@ class Loop:
         self.process.stop(signal.SIGKILL)
         self.end()
 
-    def ask(self, session, body, kind='get', ident='ask'):
-        session.send("<iq type='%s' id='%s'>%s</iq>" % (kind, ident, body))
+    def people(self):
+        """The accounts of the loop, made in its first round."""
+        for bare in ('alice', 'bob', 'dora', 'admin'):
+            self.c2s.create('%s@%s' % (bare, DOMAIN))
+        for jid in (jid for pair in self.pairs for jid in pair.jids):
+            self.c2s.create(jid)
+        dora = self.c2s.start('dora@%s/r' % DOMAIN)
+        for number, made in enumerate(LISTS):
+            ask(dora, made, 'set', 'list%d' % number)
+            assert answer(dora, 'list%d' % number).get('type') == 'result'
 
-    def check(self, alice):
-        """Every promise is read."""
-        for number, promise in enumerate(self.promises):
-            self.ask(alice, promise.read, ident='read%d' % number)
-        for number, promise in enumerate(self.promises):
-            answer = alice.next('the answer about ' + promise.name)
-            assert answer.get('id') == 'read%d' % number, answer
-            if answer.get('type') == 'error':
-                assert answer.find('error').elements()[0].name == 'item-not-found', answer
-                assert '' in promise.sent[promise.acknowledged:], '%s is gone: acknowledged was %r' % (
-                    promise.name, promise.sent[promise.acknowledged])
-            else:
-                promise.check(answer)
+    def check(self):
+        """All that was promised is read."""
+        for who, promised in self.promises.items():
+            session = self.sessions[who]
+            for number, promise in enumerate(promised):
+                ask(session, promise.read, 'get', 'read%d' % number)
+            for number, promise in enumerate(promised):
+                node = answer(session, 'read%d' % number)
+                if node.get('type') == 'error':
+                    assert node.find('error').elements()[0].name == 'item-not-found', node
+                promise.check(node if node.get('type') == 'result' else None)
+        marks = Marks(self.hub)
+        for pair in self.pairs:
+            pair.open(self.hub, self.c2s, marks)
+        self.day.open(self.c2s)
+        self.day.check(self.c2s, marks, self.word)
+        if self.mortal:
+            self.mortal.check(self.c2s)
+            self.mortal = None
 
-    def work(self, alice):
+    def work(self):
         """Sends a round's mixture. {id: (promise, index)}"""
         due = {}
+        if self.random.random() < 0.5:
+            self.mortal = Mortal('mortal%d@%s' % (self.word, DOMAIN))
+            self.mortal.make(self.c2s)
+        end = self.random.randrange(2 * OPERATIONS)   # of the mortal; or not
         for number in range(OPERATIONS):
-            if self.random.random() < 0.5:
-                self.write(alice, self.random.choice(BODIES))
-            else:
-                promise = self.random.choice(self.promises)
+            what = self.random.random()
+            if self.mortal and number == end:
+                self.mortal.delete(self.c2s)
+            if what < 0.45:
+                self.write(self.sessions['alice'], self.random.choice(BODIES))
+            elif what < 0.48:
                 self.word += 1
-                index = promise.set('w%d' % self.word)
-                due['w%d' % number] = (promise, index)
-                self.ask(alice, promise.write.format('w%d' % self.word), 'set', 'w%d' % number)
+                self.day.set('w%d' % self.word)
+            else:
+                who, promised = self.random.choice(list(self.promises.items()) + [('alice', self.promises['alice'])] * 5)
+                due['w%d' % number] = self.promise(self.sessions[who], self.random.choice(promised), 'w%d' % number)
         return due
+
+    def promise(self, session, promise, ident):
+        self.word += 1
+        value = promise.next(self.random, 'w%d' % self.word)
+        index = promise.set(value)
+        ask(session, promise.request(value), 'set', ident)
+        return promise, index
+
+    def until(self, condition, what):
+        """Waits; the subscriptions go on meanwhile."""
+        def going_on():
+            for pair in self.pairs:
+                pair.go()
+            return condition() or self.c2s.eof
+        self.hub.until(going_on, what)
 
     def write(self, alice, size):
         self.sent += 1
         alice.send("<message type='chat' to='bob@%s' id='m%d'><body>%s</body><x xmlns='%s'><offline/></x></message>" % (
             DOMAIN, self.sent, 'x' * size, EVENT))
 
-    def answered(self, alice, due):
-        """What the server acknowledged: requests by their results, messages by the event that says that they are stored."""
-        for node in alice.queue:
-            event = node.find('x', EVENT) if node.name == 'message' else None
+    def answered(self, due, refused=False):
+        """What the server acknowledged: requests by their results, messages by the event that says that they are stored.
+        refused: it may have had reason to refuse some."""
+        for node in [n for session in self.sessions.values() for n in session.queue]:
+            event = node.find('x', EVENT) if node.name == 'message' and node.get('type') != 'error' else None
             if event is not None:
                 self.stored.add(int(text_of(node, 'x', 'id')[1:]))
-            elif node.get('id') in due:
+            elif node.get('id') in due and (node.get('type') == 'result' or not refused):
                 assert node.get('type') == 'result', 'refused: %s' % node
                 promise, index = due[node.get('id')]
                 promise.acknowledged = max(promise.acknowledged, index)
                 self.acknowledged += 1
-        alice.queue.clear()
+        for session in self.sessions.values():
+            session.queue.clear()
+        for chain in (*self.pairs, self.day):
+            chain.killed()
+        if self.mortal:
+            self.mortal.hear(self.c2s)
+            self.deleted += self.mortal.deleted
 
     def received(self, bob, order=True):
-        numbers = [int(n.get('id')[1:]) for n in bob.queue if n.name == 'message']
+        numbers = [int(n.get('id')[1:]) for n in bob.queue if n.name == 'message' and n.get('type') == 'chat']
         assert not order or numbers == sorted(set(numbers)), 'stored messages out of order, or twice: %s' % numbers
         again = self.gone & set(numbers)
         assert not again, 'came once more after an orderly stop: %s' % sorted(again)[:5]
@@ -185,23 +178,40 @@ class Loop:
     # -- the kinds of rounds ------------------------------------------------------------------------------------------------------
 
     def round(self):
-        kind = self.random.choice((self.writing, self.writing, self.writing, self.delivering, self.stopping, self.starting))
+        kinds = (self.writing, self.writing, self.writing, self.delivering, self.stopping, self.starting)
+        kind = self.random.choice(kinds + (self.database_killed,) * 3 if self.database else kinds)
         kind()
 
     def opening(self):
         self.begin()
-        alice = self.c2s.start('alice@%s/a' % DOMAIN)
-        self.check(alice)
-        return alice
+        self.sessions = {who: self.c2s.start('%s@%s/a' % (who, DOMAIN)) for who in self.promises}
+        self.check()
+        return self.sessions['alice']
 
     def writing(self):
         """Killed after some answers."""
         alice = self.opening()
-        due = self.work(alice)
+        due = self.work()
         wanted = self.random.randrange(0, OPERATIONS // 2)
-        self.hub.until(lambda: len(alice.queue) >= wanted or self.c2s.eof, 'answers')
+        self.until(lambda: len(alice.queue) >= wanted, 'answers')
         self.killed()
-        self.answered(alice, due)
+        self.answered(due)
+
+    def database_killed(self):
+        """The database server is killed while it is at work, and comes back; what was in hand may be refused, and is answered."""
+        alice = self.opening()
+        due = self.work()
+        wanted = self.random.randrange(0, OPERATIONS // 2)
+        self.until(lambda: len(alice.queue) >= wanted, 'answers')
+        self.database.stop(signal.SIGKILL)
+        if self.random.random() < 0.5:   # both at once
+            self.killed()
+            self.database.start()
+        else:
+            self.database.start()
+            self.until(lambda: due.keys() <= {n.get('id') for s in self.sessions.values() for n in s.queue}, 'an answer to every request')
+            self.killed()
+        self.answered(due, refused=True)
 
     def delivering(self):
         """Killed while bob gets his messages, while his c2s does not read them, or not at all."""
@@ -211,7 +221,7 @@ class Loop:
             for _ in range(FULL[0]):
                 self.write(alice, FULL[1])
             self.hub.until(lambda: len(alice.queue) == FULL[0], 'the events')
-            self.answered(alice, {})
+            self.answered({})
         c2s = FakeC2S(self.hub, self.c2s.sock.getpeername(), 'second').connect()
         c2s.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
         c2s.online(DOMAIN)
@@ -230,12 +240,9 @@ class Loop:
         self.hub.links.remove(bob.c2s)
         self.hub.until(lambda: unread(bob.c2s.sock) > ROOM // 2 or self.poke(alice), 'the first of them')
         for number in range(3):
-            self.word += 1
-            promise = self.random.choice(self.promises)
-            promise.acknowledged = promise.set('w%d' % self.word)
-            self.ask(alice, promise.write.format('w%d' % self.word), 'set', 'unread%d' % number)
-            while alice.next('a result').get('id') != 'unread%d' % number:
-                pass
+            promise, index = self.promise(alice, self.random.choice(self.promises['alice']), 'unread%d' % number)
+            assert answer(alice, 'unread%d' % number).get('type') == 'result'
+            promise.acknowledged = index
         self.process.stop(signal.SIGKILL)
         self.hub.add(bob.c2s)
         self.end()
@@ -257,18 +264,19 @@ class Loop:
     def stopping(self):
         """Killed while it stops in order."""
         alice = self.opening()
-        due = self.work(alice)
+        due = self.work()
         wanted = self.random.randrange(0, 20)
-        self.hub.until(lambda: len(alice.queue) >= wanted or self.c2s.eof, 'answers')
+        self.until(lambda: len(alice.queue) >= wanted, 'answers')
         self.process.kill(signal.SIGTERM)
         self.hub.until(lambda: alice.ended or self.c2s.eof or self.random.random() < 0.2, 'the end')
         self.killed()
-        for node in list(alice.queue):   # a server that stops may refuse what comes then
-            if node.get('type') == 'error':
-                error = node.find('error')
-                assert error.get('type') == 'wait' or error.elements()[0].name == 'service-unavailable', node
-                alice.queue.remove(node)
-        self.answered(alice, due)
+        for session in self.sessions.values():
+            for node in list(session.queue):   # a server that stops may refuse what comes then
+                if node.get('type') == 'error':
+                    error = node.find('error')
+                    assert error.get('type') == 'wait' or error.elements()[0].name == 'service-unavailable', node
+                    session.queue.remove(node)
+        self.answered(due)
 
     def starting(self):
         """Killed before it is ready."""
@@ -281,16 +289,15 @@ class Loop:
         self.world.processes.remove(process)
 
 
-def loop(world, rounds, seed):
-    test = Loop(world, seed)
+def loop(world, rounds, seed, database=None):
+    test = Loop(world, seed, database)
     test.begin()
-    for user in ('alice', 'bob'):
-        test.c2s.create('%s@%s' % (user, DOMAIN))
+    test.people()
     test.killed()
     for number in range(rounds):
         try:
             test.round()
-        except (AssertionError, Closed, Died) as e:
+        except (AssertionError, Closed, Died, Timeout) as e:
             raise AssertionError('round %d of seed %d: %s' % (number, seed, e)) from e
     test.opening()
     bob = test.c2s.start('bob@%s/b' % DOMAIN)
@@ -300,18 +307,42 @@ def loop(world, rounds, seed):
     assert not test.stored, '%d stored messages never came: %s' % (len(test.stored), sorted(test.stored)[:5])
     assert test.process.stop(signal.SIGTERM) == 0
     test.end()
-    print('# %d rounds, seed %d: %d writes acknowledged, %d messages handed over, %d of them again after a kill' % (
-        rounds, seed, test.acknowledged, test.handed, test.repeated))
-    assert test.acknowledged and test.handed, 'nothing was acknowledged, or nothing stored: the test shows nothing'
+    steps = sum(pair.count for pair in test.pairs)
+    print('# %d rounds, seed %d: %d writes acknowledged, %d messages handed over, %d of them again after a kill, %d steps of subscriptions, '
+          '%d accounts deleted' % (rounds, seed, test.acknowledged, test.handed, test.repeated, steps, test.deleted))
+    assert test.acknowledged and test.handed and steps, 'nothing was acknowledged, or nothing stored: the test shows nothing'
+
+
+def on_server(report, kind, rounds, seed):
+    """On a database server of its own, which is killed too."""
+    with World() as world:
+        server = SERVERS[kind](world)
+        os.environ['SYSTEM_TEST_DATABASE'] = '%s %d' % (kind, server.port)
+        try:
+            report.case('kill -9 on %s in %d rounds, seed %d' % (kind, rounds, seed), loop, world, rounds, seed, server)
+        finally:
+            del os.environ['SYSTEM_TEST_DATABASE']
+            server.close()
 
 
 def main():
+    full = bool(os.environ.get('SHARDSM_CHECK_FULL'))
+    parser = argparse.ArgumentParser()
+    parser.add_argument('rounds', nargs='?', type=int)
+    parser.add_argument('seed', nargs='?', type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument('--on', choices=list(SERVERS), nargs='*', help='on these servers alone')
+    options = parser.parse_args()
     need_shardsm()
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 500 if os.environ.get('SHARDSM_CHECK_FULL') else 30
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(1 << 32)
     report = Report()
-    with World() as world:
-        report.case('kill -9 in %d rounds, seed %d' % (rounds, seed), loop, world, rounds, seed)
+    if not options.on:
+        rounds = options.rounds or (500 if full else 30)
+        with World() as world:
+            report.case('kill -9 in %d rounds, seed %d' % (rounds, options.seed), loop, world, rounds, options.seed)
+    for kind in options.on or (list(SERVERS) if full else []):
+        if not SERVERS[kind].there():
+            print('# not run on %s: its server is not installed' % kind)
+            continue
+        on_server(report, kind, options.rounds or (100 if full else 10), options.seed)
     return report.finish()
 
 
