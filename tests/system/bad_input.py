@@ -13,7 +13,7 @@ import time
 
 from component import HEADER, Component, FakeC2S, Hub, LegacyComponent, Link
 from fake_router import FakeRouter
-from servers import Report, World, free_port, need_shardsm
+from servers import SECONDS, Report, World, free_port, need_shardsm
 from xmltree import NS_COMPONENT, NS_STREAMS
 
 DOMAIN = 'bad.test'
@@ -292,7 +292,7 @@ def pipe(path):
     return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
 
 
-def read_until(fd, text, seconds=5):
+def read_until(fd, text, seconds=SECONDS):
     """Reads a pipe until the text was in it."""
     deadline, seen = time.monotonic() + seconds, b''
     poll = select.poll()
