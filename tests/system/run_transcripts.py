@@ -22,7 +22,10 @@ from transcript import Player, read_lines
 # Files that a run behind jabberd2's router leaves out: what its reprinting spoils, and restarts, which it does not survive.
 LISTENING = re.compile(r'^(# only listening|restart|crash|stop)\b', re.M)
 HERE = os.path.dirname(os.path.abspath(__file__))
+# Workers, parser, and how local packets go behind a router.
 MATRIX = ((4, 'scan', ''), (1, 'scan', ''), (8, 'mxml', ''), (4, 'scan', 'direct'), (4, 'scan', 'router'))
+
+FULL = tuple((workers, parser, '') for workers in (1, 4, 8, 64) for parser in ('scan', 'mxml')) + tuple(r for r in MATRIX if r[2])   # make check-full
 
 
 class Server:
@@ -133,12 +136,12 @@ def main():
         play_all(report, files, True, 0, '', '')
     else:
         need_shardsm()
-        runs = MATRIX
+        runs = FULL if os.environ.get('SHARDSM_CHECK_FULL') else MATRIX
         if args.workers or args.parser or args.behind:
             runs = ((args.workers or 4, args.parser or 'scan', args.behind or ''),)
         elif not os.access(os.path.join(SBIN, 'jabberd2-router'), os.X_OK):
             print("# not played behind jabberd2's router: install the Debian package jabberd2")
-            runs = [r for r in MATRIX if not r[2]]
+            runs = [r for r in runs if not r[2]]
         for workers, route_parser, behind in runs:
             play_all(report, files, False, workers, route_parser, behind)
     return report.finish()

@@ -19,6 +19,7 @@ from servers import SECONDS, SKIP, Report, World, need_shardsm
 
 WATCHDOG_S = 4
 PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH = 0x4206, 0x4207, 17
+WALL = 0x40000000   # threads too
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 
@@ -74,11 +75,12 @@ class Frozen:
             if libc.ptrace(request, self.tid, None, None):
                 print('# skipped: ptrace: %s' % os.strerror(ctypes.get_errno()))
                 sys.exit(SKIP)
-        os.waitpid(self.tid, 0x40000000)   # __WALL: until it has stopped
+        os.waitpid(self.tid, WALL)   # until it has stopped
         return self
 
     def __exit__(self, *_):
-        libc.ptrace(PTRACE_DETACH, self.tid, None, None)
+        if libc.ptrace(PTRACE_DETACH, self.tid, None, None):
+            os.waitpid(self.tid, WALL)   # it was killed meanwhile, and ends when its tracer has seen it
 
 
 def read(path):

@@ -1,0 +1,7 @@
+#!/bin/sh
+# tsan.sh - under the thread sanitizer: everything that has threads, for minutes; a race that was planted must be reported.
+sanitizer=tsan
+long_tests() {
+	SHARDSM_CHECK_FULL=1 run check-threads
+}
+. "$(dirname "$0")/run.sh"
