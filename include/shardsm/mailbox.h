@@ -33,10 +33,13 @@ struct letter {
 	uint32_t kind; /* enum letter_kind */
 };
 
+/* An owner that sleeps is woken by every post, one that dozes not by mailbox_post_quiet(). */
+enum mailbox_sleep { MAILBOX_AWAKE, MAILBOX_SLEEPS, MAILBOX_DOZES };
+
 struct mailbox {
 	struct __cds_wfcq_head head __attribute__((aligned(64)));
 	struct cds_wfcq_tail tail __attribute__((aligned(64)));
-	_Atomic int sleeping;
+	_Atomic int sleeping;        /* enum mailbox_sleep */
 	int fd;                      /* eventfd, for an owner that sleeps in epoll */
 	const char *name;            /* "shard 3" */
 	/* room.h's: batches on the way or in work, what of them those who send much may fill, who waits for less */
@@ -51,6 +54,8 @@ void mailbox_fini(struct mailbox *mb);
 
 /* Posts and clears the caller's pointer. Wakes the owner if it sleeps. Never fails, never blocks. */
 void mailbox_post(struct mailbox *mb, struct letter **letter);
+/* The same, for what can wait until an owner that dozes has slept enough. */
+void mailbox_post_quiet(struct mailbox *mb, struct letter **letter);
 
 /* Letters to one mailbox that are posted together: what a post costs beside the letter is paid once. One thread's. */
 struct letter_chain {
@@ -71,5 +76,7 @@ void mailbox_woken(struct mailbox *mb);
 
 /* Owner: sleeps until a letter is there or ms have passed (-1: no limit). The caller is offline for RCU meanwhile. */
 void mailbox_wait(struct mailbox *mb, int ms);
+/* The same, but not for letters that are posted quietly meanwhile. */
+void mailbox_doze(struct mailbox *mb, int ms);
 
 #endif

@@ -177,6 +177,7 @@ enum ask_flags {
 	ASK_FREE = 1,   /* later packets of the user do not wait behind this one */
 	ASK_WRITTEN = 2, /* (shard's own) not a store request: waits for an outbox note */
 	ASK_AFTER_WRITES = 4,
+	ASK_QUIET = 8,   /* (shard's own) STORE_QUIET */
 };
 
 /* Parks the packet until the request is answered; returns V_PARKED, or V_ERROR when there is no memory. Takes the request. state: freed

@@ -102,6 +102,7 @@ void store_owner(struct store_req *req, struct span owner);
 
 enum store_flags {
 	STORE_AFTER_WRITES = 1, /* a read: behind every write submitted before it */
+	STORE_QUIET = 2,        /* a write that nobody waits for: where such writes alone are there it is a few ms later with more of them */
 };
 
 /* Takes the request; answers to mailbox `to` with the poster's token. Never blocks. When the queue is full or the request is marked

@@ -44,7 +44,7 @@ static void wake(struct mailbox *mb)
 		;
 }
 
-/* Behind an enqueue, whose exchange orders it before the look at sleeping; mailbox_may_sleep() does the same the other way round. */
+/* Behind an enqueue, whose exchange orders it before the look at sleeping; may_sleep() does the same the other way round. */
 static void wake_sleeper(struct mailbox *mb)
 {
 	cmm_smp_mb();
@@ -52,7 +52,7 @@ static void wake_sleeper(struct mailbox *mb)
 		wake(mb);
 }
 
-void mailbox_post(struct mailbox *mb, struct letter **letter)
+static void enqueue(struct mailbox *mb, struct letter **letter)
 {
 	struct letter *l = *letter;
 
@@ -60,7 +60,23 @@ void mailbox_post(struct mailbox *mb, struct letter **letter)
 	cds_wfcq_node_init(&l->node);
 	tsan_release(l);
 	cds_wfcq_enqueue((struct cds_wfcq_head *)&mb->head, &mb->tail, &l->node);
+}
+
+void mailbox_post(struct mailbox *mb, struct letter **letter)
+{
+	enqueue(mb, letter);
 	wake_sleeper(mb);
+}
+
+void mailbox_post_quiet(struct mailbox *mb, struct letter **letter)
+{
+	int sleeps = MAILBOX_SLEEPS;
+
+	enqueue(mb, letter);
+	cmm_smp_mb();
+	if (atomic_load_explicit(&mb->sleeping, memory_order_relaxed) == MAILBOX_SLEEPS &&
+		atomic_compare_exchange_strong(&mb->sleeping, &sleeps, 0))
+		wake(mb);
 }
 
 void letter_chain_init(struct letter_chain *chain)
@@ -116,14 +132,19 @@ struct letter *mailbox_next(struct letter *letter, struct letter *last)
 	return l;
 }
 
-bool mailbox_may_sleep(struct mailbox *mb)
+static bool may_sleep(struct mailbox *mb, int how)
 {
-	atomic_store_explicit(&mb->sleeping, 1, memory_order_relaxed);
+	atomic_store_explicit(&mb->sleeping, how, memory_order_relaxed);
 	cmm_smp_mb();
 	if (cds_wfcq_empty((struct cds_wfcq_head *)&mb->head, &mb->tail))
 		return true;
 	atomic_store_explicit(&mb->sleeping, 0, memory_order_relaxed);
 	return false;
+}
+
+bool mailbox_may_sleep(struct mailbox *mb)
+{
+	return may_sleep(mb, MAILBOX_SLEEPS);
 }
 
 void mailbox_woken(struct mailbox *mb)
@@ -135,14 +156,24 @@ void mailbox_woken(struct mailbox *mb)
 		;
 }
 
-void mailbox_wait(struct mailbox *mb, int ms)
+static void sleep_some(struct mailbox *mb, int how, int ms)
 {
 	struct pollfd p = { .fd = mb->fd, .events = POLLIN };
 
-	if (!mailbox_may_sleep(mb))
+	if (!may_sleep(mb, how))
 		return;
 	if (poll(&p, 1, ms) > 0)
 		mailbox_woken(mb);
 	else
 		atomic_store_explicit(&mb->sleeping, 0, memory_order_relaxed);
+}
+
+void mailbox_wait(struct mailbox *mb, int ms)
+{
+	sleep_some(mb, MAILBOX_SLEEPS, ms);
+}
+
+void mailbox_doze(struct mailbox *mb, int ms)
+{
+	sleep_some(mb, MAILBOX_DOZES, ms);
 }

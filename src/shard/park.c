@@ -187,7 +187,7 @@ enum verdict event_ask(struct event *ev, struct store_req **req, resume_fn *fn, 
 	park->has_session = ev->session != NULL;
 	if (ev->session)
 		park->session = ev->session->id;
-	park_submit(shard, park, req, flags & ASK_AFTER_WRITES ? STORE_AFTER_WRITES : 0);
+	park_submit(shard, park, req, (flags & ASK_AFTER_WRITES ? STORE_AFTER_WRITES : 0u) | (flags & ASK_QUIET ? STORE_QUIET : 0u));
 	return V_PARKED;
 }
 
@@ -200,12 +200,17 @@ static enum verdict on_quiet_write(struct event *ev, struct store_req *answer)
 	return V_HANDLED;
 }
 
-void store_write(struct shard *shard, struct store_req **req)
+static void write_for_nobody(struct shard *shard, struct store_req **req, unsigned flags)
 {
 	struct event ev = { .shard = shard };
 
-	if (*req && event_ask(&ev, req, on_quiet_write, ASK_FREE, NULL) != V_PARKED)
+	if (*req && event_ask(&ev, req, on_quiet_write, ASK_FREE | flags, NULL) != V_PARKED)
 		log_limited(LOG_LEVEL_ERROR, "%s: a row could not be written (out of memory)", shard->name);
+}
+
+void store_write(struct shard *shard, struct store_req **req)
+{
+	write_for_nobody(shard, req, 0);
 }
 
 struct store_req *event_rows(struct event *ev)
@@ -229,7 +234,7 @@ void rows_flush(struct shard *shard)
 
 	shard->rows = NULL;
 	shard->nrows = 0;
-	store_write(shard, &rows);
+	write_for_nobody(shard, &rows, ASK_QUIET);
 }
 
 enum verdict event_store_error(struct event *ev, const struct store_req *answer, const char *what)

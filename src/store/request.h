@@ -59,6 +59,7 @@ struct store_req {
 	uint32_t nstmts, stmts_cap;
 	struct span first_owner, owner;
 	bool writes, reads;          /* has a statement that does */
+	bool quiet;                  /* STORE_QUIET */
 
 	enum store_status status;
 	const char *error;           /* NULL: none */

@@ -78,6 +78,7 @@ static void submit_parts(struct store *store, struct store_req *req, unsigned fl
 		}
 		if (!parts[n])
 			continue;
+		parts[n]->quiet = req->quiet;
 		lanes[n] = database_lane(store->databases[i], parts[n], flags);
 		if (!lane_admit(lanes[n], parts[n])) {
 			req_fail(req, STORE_FULL, "the store's queue is full");
@@ -102,6 +103,7 @@ void store_submit(struct store *store, struct store_req **reqp, struct mailbox *
 
 	*reqp = NULL;
 	req->to = to;
+	req->quiet = flags & STORE_QUIET;
 	req->token = token;
 	req->since_us = clock_mono_us();
 	stat_inc(STAT_STORE_SUBMITTED);

@@ -509,6 +509,47 @@ Test(verbs, tags_come_back)
 	store_req_free(&req);
 }
 
+/* What nobody waits for may lie a while; not for ever, not behind what came later, and unseen by nobody who asks behind it. */
+Test(verbs, quiet_writes)
+{
+	struct store_req *req, *first, *second;
+
+	for (int i = 0; i < 3; i++) {
+		req = db_ask(&db, queue_put(ALICE, "NAD<x/>"), STORE_QUIET);
+		cr_assert_eq(store_status(req), STORE_OK);
+		store_req_free(&req);
+	}
+	first = queue_put(ALICE, "NAD<x/>");
+	second = queue_put(BOB, "NAD<x/>");
+	db_send(&db, first, STORE_QUIET);
+	db_send(&db, second, 0);
+	cr_assert_eq(req = db_next(&db), first);
+	store_req_free(&req);
+	cr_assert_eq(req = db_next(&db), second);
+	store_req_free(&req);
+
+	first = queue_put(ALICE, "NAD<x/>");
+	second = store_req_new(SPAN(ALICE));
+	int s = store_count(second, T_QUEUE, STORE_ALL, value_null());
+
+	db_send(&db, first, STORE_QUIET);
+	db_send(&db, second, STORE_AFTER_WRITES);
+	cr_assert_eq(req = db_next(&db), first);
+	store_req_free(&req);
+	cr_assert_eq(req = db_next(&db), second);
+	cr_assert_eq(store_value(req, s, 0, 0).i, 5);
+	store_req_free(&req);
+
+	for (int i = 0; i < 3; i++)
+		db_send(&db, queue_put(ALICE, "NAD<x/>"), STORE_QUIET);
+	db_close(&db);
+	for (int i = 0; i < 3; i++) {
+		req = db_next(&db);
+		cr_assert_eq(store_status(req), STORE_OK);
+		store_req_free(&req);
+	}
+}
+
 /* Closing carries out and answers what was submitted. */
 Test(verbs, closing_answers_everything)
 {
