@@ -343,6 +343,8 @@ static struct user *addressee(struct event *ev, struct user *u)
 	bool light = p->route.payload == PL_MESSAGE || ev->type == ST_NONE || ev->type == ST_UNAVAILABLE;
 	unsigned parts = PART_ACCOUNT | PART_PRIVACY | (light ? 0 : PART_ROSTER);
 
+	if (likely(u && !ev->shard->gone_peers && user_has(u, parts | u->needs)))
+		return u;
 	if (u && unlikely(ev->shard->gone_peers))
 		sessions_reap(u);
 	if (!u || !user_has(u, parts))
@@ -363,7 +365,7 @@ static void arrive(struct event *ev)
 	else
 		event_finish(ev, chain_run(ev, CHAIN_IN_ROUTER, 0));
 	ev->shard->now = NULL;
-	if (u)
+	if (u && (user_has_waiting(u) || !u->sessions))
 		user_settle(u);
 }
 

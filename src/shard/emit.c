@@ -223,10 +223,19 @@ static bool share(struct shared *shared, const struct packet *p)
 	return true;
 }
 
+static bool is_domain(const struct session *s, struct span domain)
+{
+	struct jid me = session_jid(s);
+
+	return span_eq(jid_domain(&me), domain);
+}
+
 /* The beginning of every stanza to sessions of that peer and domain. False: no memory. */
-static bool share_head(struct shared *shared, const struct session *s, struct span domain)
+static bool share_head(struct shared *shared, const struct session *s)
 {
 	const struct peer *peer = s->peer;
+	struct jid me = session_jid(s);
+	struct span domain = jid_domain(&me);
 	struct buf *b = &shared->head;
 	char *at;
 
@@ -249,14 +258,14 @@ static bool share_head(struct shared *shared, const struct session *s, struct sp
 static bool emit_shared(struct shard *shard, struct session *s, const struct packet *p, const struct jid *to)
 {
 	struct shared *shared = &shard->shared;
-	struct jid me = session_jid(s);
-	struct span domain = jid_domain(&me), c2s = session_c2s(s);
+	struct span c2s = session_c2s(s);
 	char *start, *at;
 
 	if (!to || !to->s || (!shared->opening.n && !share(shared, p)))
 		return false;
-	if ((shared->peer != s->peer || !s->plain || !span_eq(domain, slice_of(shared->head.p, shared->domain))) &&
-		!share_head(shared, s, domain))
+	if (unlikely(shared->peer != s->peer || !s->plain ||
+		(shard->server->set.ndomains > 1 && !is_domain(s, slice_of(shared->head.p, shared->domain)))) &&
+		!share_head(shared, s))
 		return false;
 	start = out_reserve(shard->out, s->peer->link, shared->head.n + shared->closing.n + 2 * sizeof(shared->sm.text) + SM_ID_HEX +
 		ESCAPED_MAX * (to->len + c2s.n));

@@ -168,6 +168,11 @@ struct user *user_find(struct shard *shard, struct span bare, uint64_t hash) ON_
 void burst_prefetch(struct shard *shard, struct packet *const *p, uint32_t n) ON_SHARD; /* what dispatch() is about to look up */
 /* Is the user with that hash online? Any thread that is registered with RCU; now and then it says yes of one who is not. */
 bool online_any(struct server *server, uint64_t hash);
+/* What that will read. */
+static inline void online_prefetch(const struct server *server, uint64_t hash)
+{
+	index_prefetch(&server->shards[shard_of_tag(hash_tag(hash), server->set.nshards)]->online, hash);
+}
 bool user_one_available(struct user *u) ON_SHARD MUST_USE; /* one more of its sessions; false: no memory */
 void user_one_unavailable(struct user *u) ON_SHARD;
 void users_free_gone(struct shard *shard) ON_SHARD; /* the turn is over */
