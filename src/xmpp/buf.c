@@ -127,10 +127,16 @@ void buf_attr(struct buf *b, const char *name, struct span text)
 {
 	struct span n = span_str(name);
 
-	buf_grow(b, (size_t)n.n + text.n + 4); /* for all of it at once, most times */
-	buf_put(b, SPAN(" "));
-	buf_put(b, n);
-	buf_put(b, SPAN("='"));
+	if (!buf_grow(b, (size_t)n.n + text.n + 4))
+		return;
+	char *at = b->p + b->n;
+
+	*at++ = ' ';
+	memcpy(at, n.p, n.n);
+	at += n.n;
+	*at++ = '=';
+	*at++ = '\'';
+	b->n = (uint32_t)(at - b->p);
 	put_escaped(b, text, true);
 	buf_put(b, SPAN("'"));
 }
