@@ -8,14 +8,14 @@
 struct sql_key sql_key_of(const struct stmt *s)
 {
 	return (struct sql_key){ s->present, s->verb, s->table, s->filter_column,
-		s->filter_column != STORE_ALL && s->filter.kind == VALUE_NULL };
+		s->filter_column != STORE_ALL && s->filter.kind == VALUE_NULL, 0 };
 }
 
 uint64_t sql_key_hash(struct sql_key key)
 {
 	uint64_t h = key.present * UINT64_C(0x9e3779b97f4a7c15);
 
-	h ^= (uint64_t)key.filter_null << 32 | (uint64_t)key.verb << 24 | (uint64_t)key.table << 16 | (uint16_t)key.filter_column;
+	h ^= (uint64_t)key.more << 40 | (uint64_t)key.filter_null << 32 | (uint64_t)key.verb << 24 | (uint64_t)key.table << 16 | (uint16_t)key.filter_column;
 	h *= UINT64_C(0x9e3779b97f4a7c15);
 	return h >> 32;
 }
@@ -87,14 +87,35 @@ static bool is_text(enum store_table t, int column)
 	return type == COL_TEXT || type == COL_XML;
 }
 
+/* Values of a row, and from which placeholder on: the owner's, the first value's. Returns the next. */
+static unsigned row_values(struct buf *out, const struct sql_dialect *d, struct sql_key key, unsigned owner, unsigned first)
+{
+	const struct table *t = &store_tables[key.table];
+	unsigned n = first;
+
+	placeholder(out, d, owner);
+	for (unsigned i = 0; i < t->ncolumns; i++) {
+		if (key.present >> i & 1) {
+			buf_str(out, ", ");
+			placeholder(out, d, n++);
+		}
+	}
+	if (d->next_sequence) {
+		buf_str(out, ", ");
+		buf_str(out, d->next_sequence);
+	}
+	return n;
+}
+
 /* owner: the owner's placeholder; first: that of the first value. */
 static void insert(struct buf *out, const struct sql_dialect *d, const char *prefix, struct sql_key key, unsigned owner,
 	unsigned first)
 {
 	const struct table *t = &store_tables[key.table];
-	unsigned n = first;
 
-	buf_str(out, "INSERT INTO ");
+	buf_str(out, "INSERT ");
+	buf_str(out, key.more && d->conflict ? d->conflict : "");
+	buf_str(out, "INTO ");
 	sql_table(out, d, prefix, key.table);
 	buf_str(out, " (");
 	quoted(out, d, COLUMN_OWNER);
@@ -110,16 +131,11 @@ static void insert(struct buf *out, const struct sql_dialect *d, const char *pre
 	}
 	/* A part of a merge gets a condition. */
 	buf_str(out, key.verb == VERB_PUT ? ") VALUES (" : ") SELECT ");
-	placeholder(out, d, owner);
-	for (unsigned i = 0; i < t->ncolumns; i++) {
-		if (key.present >> i & 1) {
-			buf_str(out, ", ");
-			placeholder(out, d, n++);
-		}
-	}
-	if (d->next_sequence) {
-		buf_str(out, ", ");
-		buf_str(out, d->next_sequence);
+	unsigned n = row_values(out, d, key, owner, first);
+
+	for (unsigned i = 0; i < key.more; i++) {
+		buf_str(out, "), (");
+		n = row_values(out, d, key, n, n + 1);
 	}
 	if (key.verb == VERB_PUT)
 		buf_str(out, ")");
@@ -131,7 +147,8 @@ static unsigned update(struct buf *out, const struct sql_dialect *d, const char 
 	const struct table *t = &store_tables[key.table];
 	unsigned n = 1;
 
-	buf_str(out, d->update ? d->update : "UPDATE ");
+	buf_str(out, "UPDATE ");
+	buf_str(out, d->conflict ? d->conflict : "");
 	sql_table(out, d, prefix, key.table);
 	buf_str(out, " SET ");
 	for (unsigned i = 0; i < t->ncolumns; i++) {

@@ -21,7 +21,7 @@ struct sql_dialect {
 	/* Rows of a get come in any order, their order is the engine's business: a planner that is asked for it may read the whole
 	 * table. */
 	bool unsorted;
-	const char *update;          /* how one begins; NULL: "UPDATE " */
+	const char *conflict;        /* behind UPDATE, and INSERT of many rows; NULL: nothing */
 	const char *next_sequence;   /* what an INSERT writes as the sequence; NULL: the database fills it in */
 	const char *sequence_type;
 	const char *types[COL_XML + 1]; /* by enum column_type */
@@ -46,13 +46,14 @@ struct sql_key {
 	uint8_t verb, table;
 	int16_t filter_column;
 	bool filter_null;
+	uint8_t more;                /* put: rows behind the first, each an owner and the same columns */
 };
 
 struct sql_key sql_key_of(const struct stmt *s);
 static inline bool sql_key_same(struct sql_key a, struct sql_key b)
 {
 	return a.present == b.present && a.verb == b.verb && a.table == b.table && a.filter_column == b.filter_column &&
-		a.filter_null == b.filter_null;
+		a.filter_null == b.filter_null && a.more == b.more;
 }
 uint64_t sql_key_hash(struct sql_key key);
 
@@ -61,7 +62,7 @@ uint64_t sql_key_hash(struct sql_key key);
 #define SQL_EXISTS 0xffu
 
 /* Placeholders in this order: the owner, then by verb - get, count, delete: the filter, if stmt_filters(); page: after,
- * limit; delete_upto: the sequence; put: the values present, in column order. Merge: those values, then the owner; without
+ * limit; delete_upto: the sequence; put: the values present, in column order, and so on for each row more. Merge: those values, then the owner; without
  * merge_whole its text is the UPDATE alone, and where that finds no row the put with the same columns follows.
  * Results, in the order of the sequence (unsorted: a get's in any): get, page: the sequence, then every column; count: one number. */
 void sql_statement(struct buf *out, const struct sql_dialect *d, const char *prefix, struct sql_key key);

@@ -550,6 +550,32 @@ Test(verbs, quiet_writes)
 	}
 }
 
+/* Many puts that are alike share a statement: whoever is refused is so alone, and the others' rows are in their order. */
+Test(verbs, one_of_many_alike_is_refused)
+{
+	char want[400] = "";
+
+	if (!on_sqlite())
+		cr_skip_test();
+	free(sql_ask(db.path, "CREATE TRIGGER refuse BEFORE INSERT ON queue WHEN NEW.xml = 'NAD<21/>' BEGIN SELECT RAISE(ABORT, 'no'); END"));
+	for (int i = 0; i < 40; i++) {
+		char xml[16];
+
+		snprintf(xml, sizeof(xml), "NAD<%d/>", i);
+		db_send(&db, queue_put(i % 2 ? ALICE : BOB, xml), 0);
+		if (i != 21)
+			snprintf(want + strlen(want), sizeof(want) - strlen(want), "%s%s", i ? "," : "", xml);
+	}
+	for (int i = 0; i < 40; i++) {
+		struct store_req *req = db_next(&db);
+
+		cr_assert_eq(store_status(req), i == 21 ? STORE_FAILED : STORE_OK, "%d: %s", i, store_error(req));
+		store_req_free(&req);
+	}
+	assert_sql("SELECT group_concat(xml) FROM (SELECT xml FROM queue ORDER BY \"object-sequence\")", want);
+	assert_sql("SELECT count(*) FROM queue WHERE \"collection-owner\" = '" ALICE "'", "19");
+}
+
 /* Closing carries out and answers what was submitted. */
 Test(verbs, closing_answers_everything)
 {
