@@ -50,7 +50,7 @@ void mailbox_went(struct mailbox *mb, uint64_t bytes)
 
 void mailbox_ask_room(struct mailbox *mb, struct room_letter *letter, uint64_t below)
 {
-	uint64_t was = atomic_load(&mb->tell_below);
+	uint64_t was;
 
 	if (letter) {
 		letter->letter.kind = LETTER_ROOM;
@@ -58,6 +58,8 @@ void mailbox_ask_room(struct mailbox *mb, struct room_letter *letter, uint64_t b
 		while (!atomic_compare_exchange_weak(&mb->asking, &letter->next, letter))
 			;
 	}
+	/* Only now: who clears it afterwards takes the letters after that, this one with them. */
+	was = atomic_load(&mb->tell_below);
 	while (was < below && !atomic_compare_exchange_weak(&mb->tell_below, &was, below))
 		;
 	if (atomic_load(&mb->bytes) < below)
