@@ -25,6 +25,9 @@ enum names_result names_bind(struct names *names, struct span name, unsigned fla
 bool names_unbind(struct names *names, struct span name, struct outbox *ob);
 bool names_bound_by_rcu(const struct names *names, struct span name, const struct outbox *ob);
 
+/* The one link that keeps a name from being bound so. NULL: none does, or several. Borrowed inside the read section. */
+struct outbox *names_holder_rcu(const struct names *names, struct span name, unsigned flags);
+
 /* The link for a name. Several binders: picked by a hash of the bare JID to (its node), at random where to is NULL or has no node: jabberd2's
  * rule (SHA-1 of the bare JID, its words 1, 2 and 3 XORed, >> 2, mod n). NULL: nobody; then the default route. Borrowed inside the read section. */
 struct outbox *names_find_rcu(const struct names *names, struct span name, const struct jid *to);

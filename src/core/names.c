@@ -236,6 +236,20 @@ static bool names_change(struct names *names, const struct name_view *old, struc
 	return true;
 }
 
+struct outbox *names_holder_rcu(const struct names *names, struct span name, unsigned flags)
+{
+	const struct table_view *t = table_rcu(names);
+	const struct name_view *v = view_find(t, name, hash_bytes(name));
+	const struct outbox *ob = NULL;
+
+	if (v && !(flags & v->binders[0].flags & NAME_MULTI))
+		ob = v->n == 1 ? v->binders[0].ob : NULL;
+	else if (flags & NAME_DEFAULT)
+		ob = t->fallback;
+	read_done(t, v);
+	return (struct outbox *)(uintptr_t)ob;
+}
+
 enum names_result names_bind(struct names *names, struct span name, unsigned flags, struct outbox *ob)
 {
 	enum names_result result = NAMES_OK;

@@ -249,6 +249,8 @@ static void look_at_time(struct acceptor *a)
 	a->look = 0;
 	for (struct link *link = a->links; link; link = next) {
 		next = link->next;
+		if (unlikely(link->rival))
+			takeover_look(link);
 		if (link->stage == IN_PENALTY && a->now < link->deadline && (a->look == 0 || link->deadline < a->look))
 			a->look = link->deadline;
 		if (link->deadline == 0 || a->now < link->deadline)

@@ -178,7 +178,7 @@ static void answer(struct link *link, const char *element, bool multi, int code)
 	buf_free(&b);
 }
 
-void bind_request(struct link *link, const char *frame, const struct route *route)
+bool bind_request(struct link *link, const char *frame, const struct route *route)
 {
 	unsigned flags = 0;
 	char room[JID_MAX + 1];
@@ -188,13 +188,17 @@ void bind_request(struct link *link, const char *frame, const struct route *rout
 	flags |= route->flags & ROUTE_MULTI ? NAME_MULTI : 0;
 	flags |= route->flags & ROUTE_DEFAULT ? NAME_DEFAULT : 0;
 	flags |= route->flags & ROUTE_LOG ? NAME_LOG : 0;
-	if (jid_prep(&jid, slice_of(frame, route->name), room) && jid.node_len == 0 && !jid_has_resource(&jid))
+	if (jid_prep(&jid, slice_of(frame, route->name), room) && jid.node_len == 0 && !jid_has_resource(&jid)) {
+		if (takeover_waits(link, jid_domain(&jid), flags))
+			return false;
 		code = bind_name(link, jid_domain(&jid), flags);
+	}
 	answer(link, "bind", flags & NAME_MULTI, code);
 	if (code == 0) {
 		greet(link);
 		bind_announce(link, jid_domain(&jid));
 	}
+	return true;
 }
 
 /* Under io->binding. Takes b, which is off the link's list. */

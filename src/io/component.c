@@ -37,6 +37,12 @@ void component_online(struct link *link)
 	struct acceptor *a = link->home;
 	struct span name = span_str(link->peer);
 
+	if (takeover_waits(link, name, 0)) {
+		link->held = true;
+		link->held_shard = SHARD_NONE;
+		link_stop_reading(link);
+		return;
+	}
 	/* Before the name is bound, so that no stanza gets ahead of it; after a look, so that it is not said to one who loses. */
 	if (!io_serves(a->io, name) && !names_find_rcu(a->io->cfg.names, name, NULL)) {
 		link_send(link, SPAN("<handshake/>"));

@@ -256,11 +256,12 @@ static bool frame_component(struct transit *t)
 			bind_advert(link, t->frame, t->route);
 		break;
 	case EL_BIND:
-		if (link->router)
+		if (link->router) {
 			dial_bound(link, t->route);
-		else
-			bind_request(link, t->frame, t->route);
-		break;
+			break;
+		}
+		t->wait = SHARD_NONE;
+		return bind_request(link, t->frame, t->route);
 	case EL_UNBIND:
 		if (!link->router)
 			bind_undo(link, t->frame, t->route);

@@ -71,15 +71,17 @@ void link_pause(struct link *link, uint32_t shard, const char *frame, const stru
 {
 	struct acceptor *a = link->home;
 
-	if (mailbox_load(a->io->cfg.shards[shard]) > a->io->cfg.tuning.shard_bytes)
-		stat_inc(STAT_LIMIT_SHARD_QUEUE);
 	link->held = true;
 	link->held_shard = shard;
 	link->held_route = *route;
 	link->held_off = (uint32_t)(frame - link->in);
+	link_watch(link, 0, EPOLLIN);
+	if (shard == SHARD_NONE)
+		return;
+	if (mailbox_load(a->io->cfg.shards[shard]) > a->io->cfg.tuning.shard_bytes)
+		stat_inc(STAT_LIMIT_SHARD_QUEUE);
 	a->paused++;
 	stand_in_line(link);
-	link_watch(link, 0, EPOLLIN);
 	/* What fills the shard may be what is not posted yet. */
 	dispatch_tray_post_one(&a->shards, shard);
 	hold_ask(a, shard, goes_on_below(link, shard));
@@ -87,12 +89,15 @@ void link_pause(struct link *link, uint32_t shard, const char *frame, const stru
 
 void hold_leave(struct link *link)
 {
-	struct hold *h = &link->home->holds[link->held_shard];
 	struct link *before = NULL;
+	struct hold *h;
 
 	if (!link->held)
 		return;
 	link->held = false;
+	if (link->held_shard == SHARD_NONE)
+		return;
+	h = &link->home->holds[link->held_shard];
 	link->home->paused--;
 	for (struct link **at = &h->first; *at != link; at = &(*at)->next_held)
 		before = *at;

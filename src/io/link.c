@@ -300,6 +300,7 @@ static void link_forget(struct link *link)
 	struct acceptor *a = link->home;
 
 	hold_leave(link);
+	takeover_end(link);
 	no_stranger(link);
 	if (link->known)
 		stat_inc(STAT_LINKS_DOWN);
@@ -412,7 +413,9 @@ void link_asked(struct link *link)
 	if (asks & ASK_CROWD)
 		crowd_thin_out(link->home->io);
 	if (link->stage != LINK_CLOSED) {
-		if (asks & ASK_CLOSE)
+		if (asks & ASK_SUCCEEDED)
+			link_lost(link, "it acknowledges nothing, and another has come for its name");
+		else if (asks & ASK_CLOSE)
 			link_lost(link, "it does not read what is sent to it, or there is no memory to send");
 		else if (is_silent(link)) /* until link_throttle() asks again */
 			;
@@ -432,7 +435,9 @@ void link_resume(struct link *link)
 
 	hold_forgive(link);
 	packet.route = link->held_route;
-	if (!forward_frame(link, link->in + link->held_off, &packet))
+	if (link->stage == IN_HANDSHAKE)
+		component_online(link);
+	else if (!forward_frame(link, link->in + link->held_off, &packet))
 		return;
 	link_pump(link);
 	if (!link_alive(link) || link->held || link->home->phase != PHASE_RUN)

@@ -85,6 +85,11 @@ struct link {
 	uint32_t wreck_written, wreck_off;
 	uint64_t wreck_said, wreck_to; /* the message looked at last, and whose copy it was: hashes */
 
+	/* takeover.c's: who has the name that this one wants (counted), since when it is asked, ms; it did answer */
+	struct outbox *rival;
+	uint64_t rival_since;
+	bool rival_answers;
+
 	struct bound *names;
 	struct peer_gone **gone; /* for the end of the whole link, one for each shard */
 
@@ -96,7 +101,7 @@ struct link {
 	_Atomic int64_t in_front; /* bytes that were queued before it asked, and still go */
 };
 
-enum link_ask { ASK_WRITABLE = 1, ASK_CLOSE = 2, ASK_READABLE = 4, ASK_CROWD = 8 };
+enum link_ask { ASK_WRITABLE = 1, ASK_CLOSE = 2, ASK_READABLE = 4, ASK_CROWD = 8, ASK_SUCCEEDED = 16 };
 
 /* io's letters to an acceptor, told apart by what they sit in. */
 enum { LETTER_IO_FRESH = LETTER_FREE + 1, LETTER_IO_QUIESCE, LETTER_IO_FINISH, LETTER_IO_WRECK };
@@ -250,11 +255,18 @@ void crowd_thin_out(const struct io *io);
 bool hold_is_full(const struct link *link, uint32_t shard); /* for a frame of this link */
 void hold_count(struct link *link, uint32_t bytes);  /* it has sent so much on */
 void hold_forgive(struct link *link);                /* what it sent a while ago is not held against it */
+/* Nothing more of it is worked off; shard NONE: until takeover.c says so. */
 void link_pause(struct link *link, uint32_t shard, const char *frame, const struct route *route);
 void hold_leave(struct link *link);                  /* whether it is held or not: it waits no more */
 void hold_room(struct acceptor *a, uint32_t shard);  /* the letter came */
 void hold_ask(struct acceptor *a, uint32_t shard, uint64_t below); /* for it */
 void hold_none(struct acceptor *a);                  /* nobody waits any more */
+
+/* takeover.c */
+/* Another link may have the name that this one is about to bind. True: it is being asked whether it is there, and this one is held meanwhile. */
+bool takeover_waits(struct link *link, struct span name, unsigned flags) MUST_USE;
+void takeover_look(struct link *link); /* at the time, while link->rival is set */
+void takeover_end(struct link *link);
 
 /* salvage.c */
 void salvage_begin(struct acceptor *a, struct link *link);
@@ -308,7 +320,7 @@ void audience_collect(struct audience *audience, const struct names *names);
 void audience_free(struct audience *audience);
 
 /* bind.c */
-void bind_request(struct link *link, const char *frame, const struct route *route);
+bool bind_request(struct link *link, const char *frame, const struct route *route) MUST_USE; /* false: it must wait for takeover.c */
 void bind_undo(struct link *link, const char *frame, const struct route *route);
 int bind_name(struct link *link, struct span name, unsigned flags); /* 0, or the route error code */
 void bind_announce(struct link *link, struct span name); /* tells the shards, after the component was told that it is bound */

@@ -66,6 +66,19 @@ Test(names, one_binder)
 	cr_assert_eq(bind("c2s", 0, &b), NAMES_OK);
 }
 
+Test(names, who_is_in_the_way)
+{
+	cr_assert_null(names_holder_rcu(names, SPAN("c2s"), 0));
+	cr_assert_eq(bind("c2s", NAME_MULTI, &a), NAMES_OK);
+	cr_assert_null(names_holder_rcu(names, SPAN("c2s"), NAME_MULTI));
+	cr_assert_eq(names_holder_rcu(names, SPAN("c2s"), 0), &a.ob);
+	cr_assert_eq(bind("c2s", NAME_MULTI, &b), NAMES_OK);
+	cr_assert_null(names_holder_rcu(names, SPAN("c2s"), 0), "two");
+	cr_assert_eq(bind("s2s", NAME_DEFAULT, &b), NAMES_OK);
+	cr_assert_eq(names_holder_rcu(names, SPAN("other"), NAME_DEFAULT), &b.ob);
+	cr_assert_null(names_holder_rcu(names, SPAN("other"), 0));
+}
+
 Test(names, many_names)
 {
 	char name[32];

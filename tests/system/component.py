@@ -488,8 +488,8 @@ class FakeC2S(Component):
 class LegacyComponent(Link):
     """A XEP-0114 component: stanzas without routes, authenticated by a shared secret."""
 
-    def __init__(self, hub, address, name, secret='secret'):
-        super().__init__(hub, socket.create_connection(address, timeout=SECONDS))
+    def __init__(self, hub, address, name, secret='secret', source=None):
+        super().__init__(hub, socket.create_connection(address, timeout=SECONDS, source_address=source and (source, 0)))
         self.name, self.secret = name, secret
         self.inbox = self.elements
 

@@ -12,7 +12,7 @@ import socket
 import struct
 import subprocess
 
-from component import HEADER, FakeC2S, Hub, Marks, attr
+from component import HEADER, FakeC2S, Hub, LegacyComponent, Marks, attr
 from fake_router import FakeRouter
 from servers import SKIP, Report, World, need_shardsm
 from xmltree import NS_COMPONENT, NS_STREAMS
@@ -63,10 +63,10 @@ class Distant(FakeC2S):
 class Site:
     """A listening shardsm; a c2s that works, where alice and carol are."""
 
-    def __init__(self, world, name, limits=''):
+    def __init__(self, world, name, limits='', silence=SILENCE):
         self.world, self.hub, self.count = world, Hub(), 0
         self.process, port = world.listening_shardsm([DOMAIN], name=name, db=world.path(name + '.db'),
-                                                     extra='<limits><link-silence>%d</link-silence>%s</limits>' % (SILENCE, limits))
+                                                     extra='<limits><link-silence>%d</link-silence>%s</limits>' % (silence, limits))
         self.address = ('127.0.0.1', port)
         self.c2s = FakeC2S(self.hub, self.address, 'good').connect()
         self.c2s.online(DOMAIN)
@@ -179,6 +179,62 @@ def gone_without_a_word(site):
         idle.appear()
     c2s.close()
     idle.close()
+
+
+def wants(site, name, home='127.0.0.9'):
+    """A new c2s that has asked for the name. Its answer is not there yet."""
+    c2s = Distant(site.hub, site.address, name, home)
+    assert c2s.authenticate() is None
+    c2s.send("<bind xmlns=%s name=%s/>" % (attr(NS_COMPONENT), attr(name)))
+    return c2s
+
+
+def answer(site, c2s):
+    site.hub.until(lambda: c2s.binds, 'the answer to its bind', SILENCE + 10)
+    return int(c2s.binds.popleft().get('error', '0'))
+
+
+def its_name_is_taken_over(world):
+    """A machine that vanished is started again elsewhere: it has its name long before the silence of the old one is found out. Its sessions
+    ended; one of a XEP-0114 component likewise. Who is there keeps its name, frozen or not, and who is back in time."""
+    site = Site(world, 'takeover', silence=3600)
+    old = site.connect('gone', Distant)
+    bob = site.here(old)
+    there = site.connect('there', lambda hub, address, name: Distant(hub, address, name, '127.0.0.3'))
+    legacy = LegacyComponent(site.hub, site.address, 'old.test', source='127.0.0.2')
+    assert legacy.handshake()
+    assert answer(site, wants(site, 'there')) == 409
+    carol = there.start(site.jid('carol') + '/there')
+    site.hub.links.remove(there)   # stands still
+    assert answer(site, wants(site, 'there')) == 409
+    sent = [site.say(carol.jid, 400000) for _ in range(25)]
+    site.served()
+    assert answer(site, wants(site, 'there')) == 409, 'and more is sent to it than its kernel takes'
+    site.hub.add(there)
+    site.hub.until(lambda: len(carol.queue) == len(sent), 'what was kept for it', 60)
+    there.vanish()
+    late = wants(site, 'there')
+    site.served()
+    there.appear()
+    assert answer(site, late) == 409
+    old.vanish()
+    try:
+        new = wants(site, 'gone')
+        again = LegacyComponent(site.hub, site.address, 'old.test')
+        assert again.handshake(), 'the name of a component that has vanished is refused'
+        assert answer(site, new) == 0
+        new.names.append('gone')
+        again = new.start(bob.jid)
+        again.send('<presence/>')
+        ident = site.say(bob.jid)
+        site.hub.until(lambda: any(n.get('id') == ident for n in again.queue), 'a message by the new way')
+        site.process.wait_line(r'disconnect \(it acknowledges nothing, and another has come for its name\)')
+    finally:
+        old.appear()
+    for c2s in (there, new):
+        site.hub.until(lambda c2s=c2s: not c2s.eof, 'a link that stays')
+    site.served()
+    site.close()
 
 
 def frozen(site):
@@ -423,7 +479,7 @@ def main():
             if wanted in case.__name__:
                 report.case(case.__name__.replace('_', ' '), case, sites[0])
         report.case('stop', sites[0].close)
-        for case in DIALLING + ((router_gone_without_a_word,) if not why_not else ()):
+        for case in DIALLING + ((router_gone_without_a_word, its_name_is_taken_over) if not why_not else ()):
             if wanted in case.__name__:
                 report.case(case.__name__.replace('_', ' '), case, world)
     return report.finish()
