@@ -85,13 +85,19 @@ class Peer:
     def send(self, data):
         self.sock.sendall(data.encode() if isinstance(data, str) else data)
 
-    def _feed(self, timeout):
+    def _recv(self, timeout):
+        """What came; None: nothing in that time; empty: the end."""
         if not select.select([self.sock], [], [], max(0, timeout))[0]:
-            return False
+            return None
         try:
-            data = self.sock.recv(262144)
+            return self.sock.recv(262144)
         except ConnectionResetError:
-            data = b''
+            return b''
+
+    def _feed(self, timeout):
+        data = self._recv(timeout)
+        if data is None:
+            return False
         if not data:
             self.closed = True
             raise Closed()

@@ -2,32 +2,17 @@
  * Threads: main, the store's, a proxy's.
  * Owns: a database per test. Restarts the server under test: runs alone.
  */
-#include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "proxy.h"
+#include "server_suite.h"
 #include "shardsm/clock.h"
-#include "support.h"
 
-static struct db db;
 static char proxy_host[120], proxy_path[150];
 
-static void setup(void)
-{
-	if (test_engine() == ON_SQLITE)
-		cr_skip_test("of database servers");
-	db_make(&db);
-}
-
-static void teardown(void)
-{
-	if (test_engine() != ON_SQLITE)
-		db_remove(&db);
-}
-
-TestSuite(outage, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(outage, .init = server_setup, .fini = server_teardown, .timeout = 120);
 
 #define ALICE "alice@lab.test"
 #define PUTS 4000

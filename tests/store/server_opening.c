@@ -3,17 +3,14 @@
  * Threads: main, and the store's.
  * Owns: a database per test.
  */
-#include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "server_suite.h"
 #include "shardsm/config.h"
 #include "shardsm/vcard_columns.h"
-#include "support.h"
-
-static struct db db;
 
 #define ALICE "alice@lab.test"
 
@@ -22,20 +19,7 @@ static bool mysql(void)
 	return test_engine() == ON_MYSQL;
 }
 
-static void setup(void)
-{
-	if (test_engine() == ON_SQLITE)
-		cr_skip_test("of database servers");
-	db_make(&db);
-}
-
-static void teardown(void)
-{
-	if (test_engine() != ON_SQLITE)
-		db_remove(&db);
-}
-
-TestSuite(server_opening, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(server_opening, .init = server_setup, .fini = server_teardown, .timeout = 60);
 
 /* The schema that jabberd2's package brings, read into a database. */
 static void load_stock(const char *database)

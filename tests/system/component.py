@@ -360,6 +360,7 @@ class Session:
         self.queue = collections.deque()
         self.faults = []     # routes that no c2s could make sense of
         self.marks = set()   # ids of the marks that came by (see Marks)
+        self.asked = 0
 
     def send(self, stanza, to=None):
         self.c2s.route(to or self.home, with_session(stanza, self.cid, self.sm))
@@ -371,6 +372,19 @@ class Session:
     def end(self):
         self.c2s.route(self.home, "<sc:session xmlns:sc='%s' sc:c2s=%s sc:sm=%s action='end'/>" % (
             NS_SESSION, attr(self.cid), attr(self.sm)))
+
+    def ask(self, kind, payload, to=None):
+        """The answer to a request; what comes before it is dropped."""
+        self.asked += 1
+        ident = 'q%d' % self.asked
+        self.send("<iq type='%s' id='%s'%s>%s</iq>" % (kind, ident, '' if to is None else ' to=' + attr(to), payload))
+        return self.answer(ident, payload)
+
+    def answer(self, ident, payload=''):
+        while True:
+            got = self.next('the answer %s to %.300s' % (ident, payload))
+            if got.get('id') == ident and got.get('type') in ('result', 'error'):
+                return got
 
     def next(self, what):
         self.c2s.hub.until(lambda: self.queue or self.c2s.eof, lambda: '%s at %s' % (what, self.jid))

@@ -18,13 +18,6 @@ def ask(session, body, kind, ident):
     session.send("<iq type='%s' id='%s'>%s</iq>" % (kind, ident, body))
 
 
-def answer(session, ident):
-    while True:
-        node = session.next('the answer %s' % ident)
-        if node.get('id') == ident and node.get('type') in ('result', 'error'):
-            return node
-
-
 def try_start(c2s, jid):
     """The session; None when it was refused."""
     session = Session(c2s, jid, c2s.new_id())
@@ -66,7 +59,7 @@ class Pair:
 
     def roster(self, i):
         ask(self.sessions[i], ROSTER % '', 'get', 'pair')
-        return self.pick(answer(self.sessions[i], 'pair').find('query'), i) or NONE
+        return self.pick(self.sessions[i].answer('pair').find('query'), i) or NONE
 
     def pick(self, query, i):
         for item in query.elements():
@@ -78,7 +71,7 @@ class Pair:
         """Half of a step was done: both begin anew."""
         for i, session in enumerate(self.sessions):
             ask(session, ROSTER % ("<item jid=%s subscription='remove'/>" % attr(self.jids[1 - i])), 'set', 'heal')
-            answer(session, 'heal')
+            session.answer('heal')
             marks.flush(self.sessions, [])
         self.step, self.told, self.asked = 0, [True, True], True
 
@@ -127,7 +120,7 @@ class Mortal:
         for number, (write, _) in enumerate(self.HAS):
             ask(session, write, 'set', 'set%d' % number)
         for number in range(len(self.HAS)):
-            assert answer(session, 'set%d' % number).get('type') == 'result'
+            assert session.answer('set%d' % number).get('type') == 'result'
         c2s.end(session)
 
     def delete(self, c2s):
@@ -150,7 +143,7 @@ class Mortal:
             session = c2s.start(self.jid + '/r')
         for number, (write, read) in enumerate(self.HAS):
             ask(session, read, 'get', 'get%d' % number)
-            got = answer(session, 'get%d' % number)
+            got = session.answer('get%d' % number)
             there = got.get('type') == 'result' and ("'x'" in str(got) or '"x"' in str(got) or '>x<' in str(got) or '>y<' in str(got) or 'x@far.test' in str(got))
             assert there == wanted, '%s is %s, and of it this is %s: %s' % (self.jid, 'there' if wanted else 'gone', 'there' if there else 'gone', write)
         c2s.end(session)

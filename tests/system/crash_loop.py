@@ -21,7 +21,7 @@ import socket
 import termios
 
 from component import Closed, FakeC2S, Hub, Marks, Timeout
-from crash_chains import Day, Mortal, Pair, answer, ask
+from crash_chains import Day, Mortal, Pair, ask
 from crash_promises import LISTS, choice, promises, text_of
 from database import SERVERS
 from servers import Died, Report, World, need_shardsm
@@ -81,7 +81,7 @@ class Loop:
         dora = self.c2s.start('dora@%s/r' % DOMAIN)
         for number, made in enumerate(LISTS):
             ask(dora, made, 'set', 'list%d' % number)
-            assert answer(dora, 'list%d' % number).get('type') == 'result'
+            assert dora.answer('list%d' % number).get('type') == 'result'
 
     def check(self):
         """All that was promised is read."""
@@ -90,7 +90,7 @@ class Loop:
             for number, promise in enumerate(promised):
                 ask(session, promise.read, 'get', 'read%d' % number)
             for number, promise in enumerate(promised):
-                node = answer(session, 'read%d' % number)
+                node = session.answer('read%d' % number)
                 if node.get('type') == 'error':
                     assert node.find('error').elements()[0].name == 'item-not-found', node
                 promise.check(node if node.get('type') == 'result' else None)
@@ -241,7 +241,7 @@ class Loop:
         self.hub.until(lambda: unread(bob.c2s.sock) > ROOM // 2 or self.poke(alice), 'the first of them')
         for number in range(3):
             promise, index = self.promise(alice, self.random.choice(self.promises['alice']), 'unread%d' % number)
-            assert answer(alice, 'unread%d' % number).get('type') == 'result'
+            assert alice.answer('unread%d' % number).get('type') == 'result'
             promise.acknowledged = index
         self.process.stop(signal.SIGKILL)
         self.hub.add(bob.c2s)

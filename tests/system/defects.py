@@ -11,15 +11,14 @@ import glob
 import hashlib
 import os
 import re
-import shutil
 import signal
 import socket
 import sqlite3
-import subprocess
 import threading
 import time
 
-from component import FakeC2S, Hub, attr
+from component import FakeC2S, Hub, Session, attr
+from database import PostgresqlServer
 from fake_router import FakeRouter
 from run_transcripts import Server
 from servers import SBIN, SECONDS, Report, World, free_port, need_jabberd2, need_shardsm
@@ -77,7 +76,6 @@ class Bench:
         self.hub = Hub()
         self.c2s = self.link('c2s-defects')
         self.c2s.online(DOMAIN)
-        self.count = 0
 
     def link(self, name):
         return FakeC2S(self.hub, self.server.address(), name).connect()
@@ -86,15 +84,7 @@ class Bench:
         self.c2s.create('%s@%s' % (name, DOMAIN))
         return (link or self.c2s).start('%s@%s/%s' % (name, DOMAIN, resource))
 
-    def ask(self, session, kind, payload, to=None):
-        """The answer to a request; what comes before it is dropped."""
-        self.count += 1
-        ident = 'd%d' % self.count
-        session.send("<iq type='%s' id='%s'%s>%s</iq>" % (kind, ident, '' if to is None else ' to=' + attr(to), payload))
-        while True:
-            got = session.next('the answer to %.300s' % payload)
-            if got.get('id') == ident and got.get('type') in ('result', 'error'):
-                return got
+    ask = staticmethod(Session.ask)
 
     def set(self, session, payload):
         got = self.ask(session, 'set', payload)
@@ -158,37 +148,6 @@ def query(world, sql):
         db.close()
 
 
-class PostgreSQL:
-    """A database server of our own; None where there is none."""
-    CONTROL = os.path.join(HERE, '..', 'store', 'server.sh')
-    SCHEMA = '/usr/share/doc/jabberd2/db-setup.pgsql.gz'
-
-    def __init__(self, world):
-        self.dir = world.path('pgsql')
-        os.mkdir(self.dir)
-        os.chmod(world.dir, 0o755)
-        os.chmod(self.dir, 0o755)
-        for verb in ('make', 'start'):
-            self.control(verb)
-        self.sql(subprocess.check_output(['gzip', '-dc', self.SCHEMA]).decode())
-
-    @classmethod
-    def there(cls):
-        path = dict(os.environ, PATH='/usr/sbin:/usr/bin:/sbin:/bin:' + os.environ.get('PATH', ''))
-        return os.path.exists(cls.SCHEMA) and shutil.which('psql') and subprocess.call(
-            ['sh', cls.CONTROL, 'pgsql', 'have', '/'], env=path, stdout=subprocess.DEVNULL) == 0
-
-    def control(self, verb):
-        path = dict(os.environ, PATH='/usr/sbin:/usr/bin:/sbin:/bin:' + os.environ.get('PATH', ''))
-        subprocess.run(['sh', self.CONTROL, 'pgsql', verb, self.dir], check=True, env=path)
-
-    def sql(self, text):
-        done = subprocess.run(['psql', '-h', self.dir, '-U', 'postgres', '-d', 'postgres', '-Atq', '-v', 'ON_ERROR_STOP=1'],
-                              input=text.encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout.decode()
-
-
 class OnPostgreSQL(Server):
     def __init__(self, world, database, stock):
         self.database = database
@@ -197,29 +156,25 @@ class OnPostgreSQL(Server):
     def start(self):
         self.router, self.port = self.world.router()
         config = self.world.sm_config([DOMAIN], router=self.port, workers=0 if self.stock else 4)
-        with open(config) as f:
-            text = f.read().replace('<driver>sqlite</driver>', '<driver>pgsql</driver><pgsql><conninfo>host=%s dbname=postgres user=postgres'
-                                    '</conninfo><transactions/></pgsql>' % self.database.dir)
-        self.world.write('sm.xml', text)
+        self.database.configure(config)
         self.process = self.world.stock_sm(config) if self.stock else self.world.shardsm(config)
         self.process.wait_line('ready for sessions')
 
 
 def s1_pgsql(world, stock):
-    if not PostgreSQL.there():
-        print("# S1 not run on PostgreSQL: its server, psql or jabberd2's schema is not installed")
+    if not PostgresqlServer.there():
+        print('# S1 not run on PostgreSQL: its server is not installed')
         return
-    database = PostgreSQL(world)
+    server = PostgresqlServer(world)
     try:
-        tables = 'SELECT count(*) FROM information_schema.tables;'
+        database = server.database()
         bench = Bench(world, stock, OnPostgreSQL(world, database, stock))
-        hostile_texts(bench, lambda: database.sql(tables))
+        hostile_texts(bench, lambda: database.ask('SELECT count(*) FROM information_schema.tables;'))
         assert bench.server.process.running()
         bench.close()
-        for process in world.processes:
-            process.stop()
+        bench.server.process.stop()
     finally:
-        database.control('stop')
+        server.close()
 
 
 def s8(world, stock):

@@ -11,7 +11,7 @@ import re
 import urllib.request
 
 from operator_options import Case
-from servers import Report, need_shardsm
+from servers import run_cases
 
 METRICS = '<metrics><ip>127.0.0.1</ip><port>0</port></metrics>'
 
@@ -202,13 +202,5 @@ CASES = {
 }
 
 
-def main():
-    need_shardsm()
-    report = Report()
-    for name in sys.argv[1:] or CASES:
-        report.case(name, CASES[name])
-    return report.finish()
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_cases(CASES))

@@ -70,20 +70,14 @@ def client_context(pem=None, ca=None, **limits):
 class SecurePeer(Peer):
     """A Peer that can go over to TLS."""
 
-    def _feed(self, timeout):
+    def _recv(self, timeout):
         self.sock.settimeout(max(timeout, 0.001))
         try:
-            data = self.sock.recv(262144)
+            return self.sock.recv(262144)
         except (TimeoutError, ssl.SSLWantReadError):
-            return False
+            return None
         except (ConnectionResetError, BrokenPipeError, ssl.SSLError):
-            data = b''
-        if not data:
-            self.closed = True
-            raise Closed()
-        self.fed += data
-        self.parser.Parse(data)
-        return True
+            return b''
 
     def features(self):
         """Its stream's header and features: the local names in them, and whether TLS is required."""

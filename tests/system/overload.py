@@ -14,7 +14,7 @@ import sqlite3
 import urllib.request
 
 from component import FakeC2S, Hub, LegacyComponent, attr, with_session
-from servers import Report, World, need_shardsm
+from servers import World, run_cases
 
 DOMAIN = 'over.test'
 MIB = 1 << 20
@@ -403,13 +403,5 @@ CASES = {
 }
 
 
-def main():
-    need_shardsm()
-    report = Report()
-    for name in sys.argv[1:] or CASES:
-        report.case(name, CASES[name])
-    return report.finish()
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_cases(CASES))

@@ -12,7 +12,7 @@ import re
 import signal
 import time
 
-from component import FakeC2S, Hub, attr
+from component import FakeC2S, Hub, Session
 from servers import SECONDS, World, run_cases
 
 DOMAIN = 'reload.test'
@@ -32,7 +32,6 @@ class Site:
         self.hub = Hub()
         self.c2s = self.link('c2s')
         self.c2s.online(DOMAIN)
-        self.asked = 0
 
     def link(self, name, **kw):
         return FakeC2S(self.hub, ('127.0.0.1', self.port), name, **kw).connect()
@@ -41,14 +40,7 @@ class Site:
         self.c2s.create('%s@%s' % (name, DOMAIN))
         return self.c2s.start('%s@%s/%s' % (name, DOMAIN, resource))
 
-    def ask(self, session, kind, payload, to=None):
-        self.asked += 1
-        ident = 'q%d' % self.asked
-        session.send("<iq type='%s' id='%s'%s>%s</iq>" % (kind, ident, '' if to is None else ' to=' + attr(to), payload))
-        while True:
-            got = session.next('the answer to %s' % payload)
-            if got.get('id') == ident and got.get('type') in ('result', 'error'):
-                return got
+    ask = staticmethod(Session.ask)
 
     def edit(self, *changes):
         """The first file with those changes."""

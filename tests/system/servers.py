@@ -375,6 +375,13 @@ class Report:
         return 1 if self.failed or not self.passed else 0
 
 
+def in_world(case):
+    """For run_cases(): each gets a world of its own, with jabberd2's tables."""
+    with World() as world:
+        world.make_schema()
+        case(world)
+
+
 def run_cases(cases, run=lambda case: case()):
     """main() of a test of shardsm with named cases: {name: case}, or functions. All of them, or those that the command line names."""
     need_shardsm()

@@ -13,7 +13,7 @@ import time
 
 from component import attr
 from reload import DOMAIN, Site
-from servers import SECONDS, Report, World, need_shardsm
+from servers import SECONDS, in_world, run_cases
 
 EXIT_LEFT = 3
 LONG = 600   # a stop-timeout that no test waits for
@@ -139,15 +139,5 @@ def deaf_link(world):
 CASES = {f.__name__.replace('_', '-'): f for f in (what_had_come, dead_database, second_signal, slow_database, deaf_link)}
 
 
-def main(argv):
-    need_shardsm()
-    report = Report()
-    for name in argv[1:] or CASES:
-        with World() as world:
-            world.make_schema()
-            report.case(name, CASES[name], world)
-    return report.finish()
-
-
 if __name__ == '__main__':
-    sys.exit(main(sys.argv))
+    sys.exit(run_cases(CASES, in_world))

@@ -15,7 +15,7 @@ import sqlite3
 import time
 
 from reload import DOMAIN, Site
-from servers import SECONDS, SKIP, Report, World, need_shardsm
+from servers import SECONDS, SKIP, in_world, run_cases
 
 WATCHDOG_S = 4
 PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH = 0x4206, 0x4207, 17
@@ -191,15 +191,5 @@ def nobody(world):
 CASES = {f.__name__.replace('_', '-'): f for f in (life, router_first, stuck_shard, stuck_acceptor, locked_database, nobody)}
 
 
-def main(argv):
-    need_shardsm()
-    report = Report()
-    for name in argv[1:] or CASES:
-        with World() as world:
-            world.make_schema()
-            report.case(name, CASES[name], world)
-    return report.finish()
-
-
 if __name__ == '__main__':
-    sys.exit(main(sys.argv))
+    sys.exit(run_cases(CASES, in_world))
