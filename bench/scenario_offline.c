@@ -86,7 +86,7 @@ void store_free(struct load *l)
 struct flush {
 	struct load load;
 	struct plan *plan;
-	uint32_t *missing; /* messages of each user that are still to come */
+	uint32_t *missing; /* of each user's messages, and the answer to what is sent behind the presence */
 	struct range away;
 	uint32_t next;
 };
@@ -101,22 +101,35 @@ static void send_arrival(struct load *l, uint32_t op, uint64_t due)
 		t->next++;
 	uint32_t i = t->away.first + t->next++;
 	s->v[i].sent_ns = due;
+	s->v[i].waiting = true;
 	session_send_presence(s, i);
 }
 
+static void arrived(struct flush *t, uint32_t user)
+{
+	if (--t->missing[user - t->away.first] == 0)
+		load_done(&t->load, t->plan->sessions->v[user].sent_ns);
+}
+
+/* The answer may come in front of the messages, between them or behind. */
 static bool receive_stored(struct load *l, unsigned link, const struct frame *f)
 {
 	struct flush *t = (struct flush *)l;
 	struct sessions *s = t->plan->sessions;
 	uint32_t i;
 
-	if (!plan_is_mine(t->plan, f, &i))
-		return false;
-	if (plan_check(t->plan, l, link, f, i, true)) {
-		uint32_t to = t->plan->messages[i].to;
-		if (--t->missing[to - t->away.first] == 0)
-			load_done(l, s->v[to].sent_ns);
+	if (plan_is_mine(t->plan, f, &i)) {
+		if (plan_check(t->plan, l, link, f, i, true))
+			arrived(t, t->plan->messages[i].to);
+		return true;
 	}
+	if (session_read(s, link, f, &i) != ANSWER_PRESENT)
+		return false;
+	if (s->v[i].waiting)
+		arrived(t, i);
+	else
+		load_fault(l, FAULT_TWICE, f);
+	s->v[i].waiting = false;
 	return true;
 }
 
@@ -129,10 +142,12 @@ static bool flush(struct sessions *s, struct plan *p, struct range away)
 	t.missing = bench_calloc(away.n, sizeof *t.missing);
 	for (uint32_t i = 0; i < p->n; i++)
 		t.load.n += t.missing[p->messages[i].to - away.first]++ == 0;
+	for (uint32_t i = 0; i < away.n; i++)
+		t.missing[i] += t.missing[i] > 0;
 	bool good = scenario_run_one(s, &t.load);
 	struct phase *phase = t.load.phase;
 	for (uint32_t i = 0; i < away.n; i++)
-		wanted -= t.missing[i];
+		wanted -= t.missing[i] - s->v[away.first + i].waiting;
 	phase->ops = wanted; /* messages, not users */
 	free(t.missing);
 	for (uint32_t i = away.first; i < away.first + away.n; i++)
