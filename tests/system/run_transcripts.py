@@ -16,7 +16,7 @@ import os
 import re
 import signal
 
-from servers import SBIN, Report, World, need_jabberd2, need_shardsm
+from servers import SBIN, SECONDS, Report, World, need_jabberd2, need_shardsm
 from transcript import Player, read_lines
 
 # Files that a run behind jabberd2's router leaves out: what its reprinting spoils, and restarts, which it does not survive.
@@ -71,7 +71,7 @@ class Server:
         if crash:
             self.process.stop(signal.SIGKILL)
         else:
-            status = self.process.stop(signal.SIGTERM, 8)
+            status = self.process.stop(signal.SIGTERM, max(8, SECONDS))
             assert status == 0, 'exit status %d after SIGTERM' % status
         self.world.processes.remove(self.process)
         self.start()

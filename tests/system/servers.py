@@ -218,7 +218,7 @@ class Process:
     def cleanup(self):
         self.kill(signal.SIGTERM)
         try:
-            self.child.wait(8)
+            self.child.wait(max(8, SECONDS))
         except subprocess.TimeoutExpired:
             self.kill()
             self.child.wait()
@@ -273,7 +273,8 @@ class World:
     def sm_config(self, domains, name='sm', router=0, listen=None, workers=4, parser='scan', extra='', logtype='stdout',
                   password='secret', retry=(3, -1), admins=None, db=None, in_router='', in_listen=''):
         """Writes NAME.xml. router: a port to dial, 0 for none. listen: a port (0: any), None for none. in_router, in_listen: more keys."""
-        own = ''
+        more = os.environ.get('SYSTEM_TEST_EXTRA', '')   # for every server, but where the test says so itself
+        own = more if more.partition('>')[0] not in extra else ''
         if listen is not None:
             own += ("<listen><ip>127.0.0.1</ip><port>%d</port><user>jabberd</user><pass>secret</pass>"
                     "<secret>secret</secret>%s</listen>" % (listen, in_listen))

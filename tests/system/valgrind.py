@@ -46,7 +46,8 @@ class Watched:
 
     def run(self, *test):
         """Failed cases of the test."""
-        return again(test, {'SHARDSM': self.program, 'SHARDSM_BENCH': BENCH, 'SYSTEM_TEST_SECONDS': '120'}, 'under valgrind')[1]
+        slow = {'SYSTEM_TEST_SECONDS': '120', 'SYSTEM_TEST_EXTRA': '<stop-timeout>100</stop-timeout>'}
+        return again(test, dict(slow, SHARDSM=self.program, SHARDSM_BENCH=BENCH), 'under valgrind')[1]
 
     def ends(self):
         """valgrind's last word on each server that ended by itself: (errors, blocks that were still known at the end, log)."""
