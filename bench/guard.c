@@ -153,8 +153,10 @@ static const struct scenario scenarios[] = {
 	{ "roster-100", 32, 4, FRIENDS, roster, " type='result'", 1, 0 },
 	{ "start", LONERS, 1, FRIENDS, start, " action='started'", 1, 0 },
 	{ "first-presence", LONERS, 1, FRIENDS, first_presence, NULL, 0, STAT_IN + PL_PRESENCE },
+	{ "first-presence-burst", LONERS, LONERS, FRIENDS, first_presence, NULL, 0, STAT_IN + PL_PRESENCE },
 	{ "end", LONERS, 1, SEATS, end, " action='ended'", 1, 0 },
 	{ "offline", 128, 1, FRIENDS, away, NULL, 0, STAT_OFFLINE_STORED },
+	{ "offline-burst", 1280, 64, FRIENDS, away, NULL, 0, STAT_OFFLINE_STORED },
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
