@@ -1,5 +1,5 @@
 /* out_of_memory.c - every allocation of a script fails in its turn: nobody crashes, nothing is left, what was asked is answered at most once, and
- * afterwards everything is served as if nothing had been.
+ * afterwards everything is served as if nothing had been. Built with the address sanitizer (--enable-asan): nothing is lost.
  * Threads: one.
  * Owns: the world.
  *
@@ -47,6 +47,14 @@ static bool serves(char **before)
 	return same;
 }
 
+/* With the leak sanitizer: is anything lost that was not before? It is looked at after each script, so that it is known whose it is. */
+int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+
+static bool leaks(void)
+{
+	return __lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check() != 0;
+}
+
 /* Fails every allocation of the script in turn. more: how many behind it fail too. */
 static bool starve(const char *name, struct span script, uint64_t more, char **before)
 {
@@ -67,6 +75,11 @@ static bool starve(const char *name, struct span script, uint64_t more, char **b
 	}
 	if (!serves(before)) {
 		printf("not ok %s: not served as before\n", name);
+		return false;
+	}
+	if (leaks()) {
+		printf("not ok %s: allocation 1 to %llu, each with %llu behind it: memory is lost\n", name, (unsigned long long)n - 1,
+			(unsigned long long)more);
 		return false;
 	}
 	printf("ok %s: %llu allocations, each with %llu behind it\n", name, (unsigned long long)n - 1, (unsigned long long)more);
