@@ -30,7 +30,8 @@ static void write_config(const char *sample, const char *path)
 {
 	static const char more[] =
 		"<user><template><publish><db-table>published-roster</db-table><fetch-key><domain/></fetch-key><fix-subscriptions/>"
-		"</publish></template></user><status><resource>webstatus</resource></status>"
+		"<check-remove-domain/><force-create-contacts/><override-names/><mapped-groups><map-groups/></mapped-groups>"
+		"<force-groups><prefix>P: </prefix><suffix> (S)</suffix></force-groups></publish></template></user><status><resource>webstatus</resource></status>"
 		"<offline><userquota>20</userquota></offline></sm>\n";
 	FILE *in = fopen(sample, "r"), *out = fopen(path, "w");
 	char line[1000];
@@ -261,6 +262,7 @@ static void expect_answer(struct buf *b, struct seat *s, struct span stanza)
 /* The stanza with what is missing on its start tag; $S becomes that session's id. */
 static void put_stanza(struct buf *b, struct seat *s, struct span stanza)
 {
+	const char *gt = memchr(stanza.p, '>', stanza.n);
 	uint32_t name = 1;
 
 	while (name < stanza.n && !memchr(" \t\r/>", stanza.p[name], 5))
@@ -268,7 +270,7 @@ static void put_stanza(struct buf *b, struct seat *s, struct span stanza)
 	buf_put(b, span_of(stanza.p, name < stanza.n ? name : stanza.n));
 	if (name >= stanza.n)
 		return;
-	if (!memmem(stanza.p, stanza.n, "xmlns='jabber:client'", 21))
+	if (!memmem(stanza.p, gt ? (size_t)(gt - stanza.p) : stanza.n, "xmlns='jabber:client'", 21))
 		buf_str(b, " xmlns='jabber:client'");
 	if (s) {
 		buf_fmt(b, " xmlns:sc='" NS_SESSION "' sc:c2s='%s' sc:sm='%s'", s->c2s, s->sm);
