@@ -490,6 +490,10 @@ class FakeC2S(Component):
         session.sm = payload.session('sm')
         session.home = route.get('from')
         self.sessions[session.cid] = session
+        early = [r for r in self.inbox if r.elements() and r.elements()[0].session('c2s') == session.cid]   # read together with the answer
+        for r in early:
+            self.inbox.remove(r)
+            self.on_route(r)
 
     def end(self, session):
         session.end()
