@@ -325,6 +325,8 @@ static void end(void)
 	if (rig.a->links || rig.a->wrecks || rig.a->paused || rig.io->strangers)
 		broken("left over: links %d, wrecks %d, paused %u, strangers %u", rig.a->links != NULL, rig.a->wrecks != NULL, rig.a->paused,
 			(unsigned)rig.io->strangers);
+	if (!wire_none())
+		broken("a link is kept that nobody knows any more");
 	for (unsigned i = 0; i < LINKS_SHARDS; i++)
 		if (mailbox_load(&rig.boxes[i]))
 			broken("%llu bytes of packets are not accounted for", (unsigned long long)mailbox_load(&rig.boxes[i]));

@@ -61,6 +61,7 @@ void links_packet(struct buf *out, const struct packet *p, char from)
 	put(out, "action", p, r->action);
 	put(out, "target", p, r->target);
 	put(out, "child", p, r->child);
+	put(out, "start", p, r->start);
 	put(out, "content", p, r->content);
 	if (r->id.off) {
 		buf_str(out, " id=[");

@@ -82,6 +82,8 @@ void wire_close(int fd)
 	drop(w);
 }
 
+bool wire_none(void) { return top == 0; }
+
 /* --- what the links call ----------------------------------------------------------------------------------------------- */
 
 ssize_t __wrap_recv(int fd, void *to, size_t n, int flags);

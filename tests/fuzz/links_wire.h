@@ -19,5 +19,6 @@ void wire_say(int fd, struct span bytes);
 bool wire_hear(int fd, struct buf *out);
 void wire_end(int fd);   /* the peer says no more */
 void wire_close(int fd); /* the peer is gone */
+bool wire_none(void);    /* nobody has any end of one open */
 
 #endif
