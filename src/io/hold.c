@@ -53,8 +53,10 @@ void hold_ask(struct acceptor *a, uint32_t shard, uint64_t below)
 	struct hold *h = &a->holds[shard];
 	bool asked = h->asked;
 
-	h->asked = true;
-	h->room.to = &a->mb;
+	if (!asked) { /* else the letter is not ours until it comes */
+		h->asked = true;
+		h->room.to = &a->mb;
+	}
 	mailbox_ask_room(a->io->cfg.shards[shard], asked ? NULL : &h->room, below);
 }
 
