@@ -4,7 +4,7 @@
 sanitizer=asan
 # check-TESTS, not check: whole servers are all that it needs, and building every test program takes longer than some of them.
 long_tests() {
-	SHARDSM_CHECK_FULL=1 run check-TESTS TESTS='tests/system/run_transcripts.py tests/system/loaded.py'
+	run check-TESTS TESTS='tests/system/run_transcripts.py tests/system/loaded.py'
 	run check-TESTS TESTS='tests/system/on_databases.py tests/system/crash_loop.py'
 }
 . "$(dirname "$0")/run.sh"

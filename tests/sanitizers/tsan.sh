@@ -2,6 +2,6 @@
 # tsan.sh - under the thread sanitizer: everything that has threads, for minutes; a race that was planted must be reported.
 sanitizer=tsan
 long_tests() {
-	SHARDSM_CHECK_FULL=1 run check-threads
+	run check-threads
 }
 . "$(dirname "$0")/run.sh"
