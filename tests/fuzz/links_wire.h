@@ -10,7 +10,7 @@
 #include "shardsm/buf.h"
 
 /* What a link may have with the kernel: then it has to wait for room. */
-#define WIRE_BYTES 4096
+#define WIRE_BYTES 1024
 
 /* The descriptor for the link; the peer calls the rest with it. */
 int wire_open(void);
