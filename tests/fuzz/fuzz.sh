@@ -2,7 +2,7 @@
 # fuzz.sh - builds fuzz targets with clang and runs each for some seconds; what is found stays beside the corpus that it grew in.
 # Usage: fuzz.sh SECONDS|merge|coverage 'TARGET...' CPPFLAG... with srcdir and LIBS in the environment, and WORLD_WRAP and LINKS_WRAP, what the
 # linker is told for the targets of tests/world and for link; as make fuzz does. FUZZ_DIR: where to (./fuzz).
-# merge: writes what adds coverage back to tests/fuzz/corpus. coverage: says what of each file the corpora reach, and which lines they do not
+# merge: writes what reaches more code back to tests/fuzz/corpus. coverage: says what of each file the corpora reach, and which lines they do not
 # (FUZZ_DIR/TARGET.lines).
 what=$1
 targets=$2
@@ -86,9 +86,7 @@ for target in $targets; do
 	export srcdir="$root" ASAN_OPTIONS="malloc_context_size=6:quarantine_size_mb=16:max_malloc_fill_size=0:$ASAN_OPTIONS"
 	case $what in
 	merge)
-		rm -rf "$dir/merged" && mkdir "$dir/merged"
-		"$dir/$target" -merge=1 -max_len=8000 "$dir/merged" "$corpus" "$dir/corpus-$target" >"$dir/$target.log" 2>&1 || failed=1
-		[ "$failed" -ne 0 ] || cp "$dir/merged"/* "$corpus"/
+		"$dir/$target" -merge=1 -use_counters=0 -max_len=8000 "$corpus" "$dir/corpus-$target" >"$dir/$target.log" 2>&1 || failed=1
 		;;
 	coverage)
 		LLVM_PROFILE_FILE=$dir/$target.profraw "$dir/$target" >/dev/null || failed=1
