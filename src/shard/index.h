@@ -62,12 +62,17 @@ static inline struct index_part *index_part(struct index *index, uint64_t hash)
 	return &index->parts[hash >> INDEX_HASH_BITS & (INDEX_PARTS - 1)];
 }
 
-static inline void index_prefetch(struct index *index, uint64_t hash)
+/* The slot where a look for this hash begins, to be prefetched; NULL: there is none. */
+static inline const struct index_slot *index_home(struct index *index, uint64_t hash)
 {
 	uintptr_t table = atomic_load_explicit(&index_part(index, hash)->table, memory_order_relaxed);
 
-	if (table)
-		__builtin_prefetch(&index_slots(table)[hash & index_mask(table)]);
+	return table ? &index_slots(table)[hash & index_mask(table)] : NULL;
+}
+
+static inline void index_prefetch(struct index *index, uint64_t hash)
+{
+	__builtin_prefetch(index_home(index, hash));
 }
 
 /* The items with this hash, one after the other: *at starts as NULL. Seldom another one is among them: that the item is the one meant is the

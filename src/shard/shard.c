@@ -29,22 +29,14 @@ static void count_in(const struct packet *p)
 		control_count(p);
 }
 
-static void on_batch(struct shard *shard, struct letter *l)
+static void on_batch(struct shard *shard, struct letter *l, struct ahead *ahead)
 {
 	struct batch *b = (struct batch *)l;
 
-	struct packet *ahead[BURST_MAX], *p = batch_first(b);
-
-	while (p) {
-		uint32_t n = 0;
-
-		for (; p && n < BURST_MAX; p = batch_next(b, p))
-			ahead[n++] = p;
-		burst_prefetch(shard, ahead, n);
-		for (uint32_t i = 0; i < n; i++) {
-			count_in(ahead[i]);
-			dispatch(shard, ahead[i]);
-		}
+	for (struct packet *p = batch_first(b); p; p = batch_next(b, p)) {
+		ahead_step(ahead);
+		count_in(p);
+		dispatch(shard, p);
 	}
 	batch_free(&b);
 }
@@ -187,11 +179,11 @@ static void on_stop(struct shard *shard, struct letter *l)
 		each_session(shard, count_left, NULL);
 }
 
-static void on_letter(struct shard *shard, struct letter *l)
+static void on_letter(struct shard *shard, struct letter *l, struct ahead *ahead)
 {
 	switch (l->kind) {
 	case LETTER_BATCH:
-		on_batch(shard, l);
+		on_batch(shard, l, ahead);
 		break;
 	case LETTER_STORE:
 		dispatch_resume(shard, (struct store_req *)l);
@@ -242,10 +234,12 @@ bool shard_turn(struct shard *shard)
 	/* Little is not worth a look at the clock. */
 	const uint64_t began = mailbox_load(&shard->box) >= SHARE_LEAST / 2 ? clock_mono_us() : 0;
 	uint64_t bytes = 0;
+	struct ahead ahead;
 	uint32_t packets = 0;
 
 	if (!l && !shard->gone_peers)
 		return false;
+	ahead_begin(&ahead, shard, l, last);
 	while (l) {
 		struct letter *next = mailbox_next(l, last);
 
@@ -253,7 +247,7 @@ bool shard_turn(struct shard *shard)
 			packets += ((struct batch *)l)->count;
 			bytes += ((struct batch *)l)->used;
 		}
-		on_letter(shard, l);
+		on_letter(shard, l, &ahead);
 		l = next;
 	}
 	stat_burst(packets);

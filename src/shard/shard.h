@@ -136,9 +136,20 @@ void shard_post_out(struct shard *shard) ON_SHARD; /* end of a burst: trays out 
 /* Works off what the mailbox holds, as one burst. False: it was empty. The shard's thread calls nothing else; a test may be that thread. */
 bool shard_turn(struct shard *shard) ON_SHARD;
 
-/* dispatch.c: one packet, start to finish */
+/* ahead.c: what dispatch() is about to look up. Begun with the letters of a turn; then a step before each packet of theirs, in their order. */
+struct ahead {
+	struct shard *shard;
+	struct letter *last;   /* of the turn */
+	struct batch *batch;   /* of packet */
+	struct packet *packet; /* the next that was not looked at; NULL: there is none */
+	uint32_t left;         /* that were, and are still to come up */
+};
+void ahead_begin(struct ahead *a, struct shard *shard, struct letter *first, struct letter *last) ON_SHARD; /* first NULL: no letters */
+void ahead_step(struct ahead *a) ON_SHARD;
 /* The first user of each hash, NULL: none; whoever reads them next finds them fetched. n: BURST_MAX at most. */
 void prefetch_users(struct shard *shard, const uint64_t *hashes, struct user **users, uint32_t n) ON_SHARD;
+
+/* dispatch.c: one packet, start to finish */
 void dispatch(struct shard *shard, struct packet *p) ON_SHARD;
 void dispatch_to_user(struct event *ev, struct user *u) ON_SHARD; /* fresh from event_init(), presence from one of our shards; u: whose it is */
 void dispatch_resume(struct shard *shard, struct store_req *answer) ON_SHARD;
@@ -165,7 +176,6 @@ void control_ended(struct shard *shard, struct session *s, const char *action) O
 
 /* user.c */
 struct user *user_find(struct shard *shard, struct span bare, uint64_t hash) ON_SHARD;
-void burst_prefetch(struct shard *shard, struct packet *const *p, uint32_t n) ON_SHARD; /* what dispatch() is about to look up */
 /* Is the user with that hash online? Any thread that is registered with RCU; now and then it says yes of one who is not. */
 bool online_any(struct server *server, uint64_t hash);
 /* What that will read. */
