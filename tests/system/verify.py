@@ -201,6 +201,7 @@ class Case:
         return both
 
     def start(self):
+        self.early = []
         self.process, self.port_in = self.world.listening_shardsm(['t.test'], extra=self.extra())
         self.player = Player(self, 't.test')
         self.player.link('c2s')
@@ -270,9 +271,10 @@ class Case:
         return self.until(at or actor, lambda node: node.get('id') == ident)[:-1]
 
     def says(self, text, attrs="to='t.test'", actor='alice/a'):
-        """Subject and body of the one message that answers a message."""
+        """Subject and body of the message that answers a message. What became of the mail may be known already: it is told() next."""
         got = self.sends('<message %s><body>%s</body></message>' % (attrs, text), actor)
-        assert len(got) == 1 and got[0].name == 'message' and got[0].get('from') == 't.test', [str(g) for g in got]
+        self.early += [m for m in got[1:] if parts(m)[0] == 'Email verification failed']
+        assert len(got) == 1 + len(self.early) and got[0].name == 'message' and got[0].get('from') == 't.test', [str(g) for g in got]
         return parts(got[0])
 
     def passes(self, attrs='', actor='alice/a'):
@@ -284,6 +286,8 @@ class Case:
 
     def told(self, actor='alice/a'):
         """The next message for an actor."""
+        if self.early:
+            return parts(self.early.pop(0))
         return parts(self.until(actor, lambda node: node.name == 'message')[-1])
 
 
