@@ -188,6 +188,8 @@ enum verdict event_ask(struct event *ev, struct store_req **req, resume_fn *fn, 
 struct store_req *event_rows(struct event *ev);
 /* A write that nobody waits for (last login times). Logged when it fails. Takes the request. */
 void store_write(struct shard *shard, struct store_req **req);
+/* The same, of a user, who stays in memory until it is done: a load that came sooner could miss it. */
+void store_write_of(struct user *u, struct store_req **req);
 /* store_status() as an error for the one who asked; logs it, with what was being done. */
 enum verdict event_store_error(struct event *ev, const struct store_req *answer, const char *what);
 /* Calls fn on this shard when everything sent to that session so far was written to its link (or never will be: answer NULL and

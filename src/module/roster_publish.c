@@ -421,7 +421,7 @@ static bool load_finish(struct user *u, const struct store_req *answer, void *st
 
 	for (uint32_t i = 0; ok && i < p->n; i++)
 		ok = publish(&c, p, &p->contacts[i], answer);
-	store_write(u->owner, &c.req);
+	store_write_of(u, &c.req);
 	return ok;
 }
 

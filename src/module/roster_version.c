@@ -93,7 +93,7 @@ void roster_version_use(struct event *ev)
 		write_version(req, &v);
 		store_delete(req, T_ROSTER_CHANGES, STORE_ALL, value_null());
 	}
-	store_write(ev->shard, &req); /* should it fail: clients get the whole roster once more */
+	store_write_of(u, &req); /* should it fail: clients get the whole roster once more */
 }
 
 int roster_version_ask(struct store_req *req)

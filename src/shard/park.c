@@ -200,9 +200,9 @@ static enum verdict on_quiet_write(struct event *ev, struct store_req *answer)
 	return V_HANDLED;
 }
 
-static void write_for_nobody(struct shard *shard, struct store_req **req, unsigned flags)
+static void write_for_nobody(struct shard *shard, struct user *u, struct store_req **req, unsigned flags)
 {
-	struct event ev = { .shard = shard };
+	struct event ev = { .shard = shard, .user = u };
 
 	if (*req && event_ask(&ev, req, on_quiet_write, ASK_FREE | flags, NULL) != V_PARKED)
 		log_limited(LOG_LEVEL_ERROR, "%s: a row could not be written (out of memory)", shard->name);
@@ -210,7 +210,12 @@ static void write_for_nobody(struct shard *shard, struct store_req **req, unsign
 
 void store_write(struct shard *shard, struct store_req **req)
 {
-	write_for_nobody(shard, req, 0);
+	write_for_nobody(shard, NULL, req, 0);
+}
+
+void store_write_of(struct user *u, struct store_req **req)
+{
+	write_for_nobody(u->owner, u, req, 0);
 }
 
 struct store_req *event_rows(struct event *ev)
@@ -234,7 +239,7 @@ void rows_flush(struct shard *shard)
 
 	shard->rows = NULL;
 	shard->nrows = 0;
-	write_for_nobody(shard, &rows, ASK_QUIET);
+	write_for_nobody(shard, NULL, &rows, ASK_QUIET);
 }
 
 enum verdict event_store_error(struct event *ev, const struct store_req *answer, const char *what)

@@ -406,7 +406,7 @@ struct server *server_new(const struct server_settings *settings)
 		if (!dispatch_tray_init(&server->shards[i]->tray, server->boxes, n))
 			goto fail;
 	if (chains_mail(server) && !(server->mailer = mailer_open(settings->config, settings->domains[0])))
-		return NULL; /* why was told */
+		server_free(&server); /* why was told */
 	return server;
 fail:
 	log_error("server: cannot start %u shards (out of memory or file descriptors: fewer <workers>, or a higher limit)", n);
