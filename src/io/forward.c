@@ -33,12 +33,12 @@ static bool speaks_for(const struct link *link, const struct jid *who)
 	return names_default_rcu(io->cfg.names) == &link->ob && !io_serves(io, domain) && !names_find_rcu(io->cfg.names, domain, NULL);
 }
 
-static void not_its_own(struct transit *t, const struct jid *who)
+/* what: a packet, as jabberd2's router says it, or a stanza in one. */
+static void not_its_own(struct transit *t, const char *what, struct span name)
 {
-	log_limited(LOG_LEVEL_NOTICE, "%s tried to send a stanza from '" SPAN_FMT "', but that name is not bound to this component",
-		t->link->ob.name, SPAN_ARG(jid_domain(who)));
-	if (!t->route->error)
-		rewrite_bounce(t, 401);
+	log_limited(LOG_LEVEL_NOTICE, "%s tried to send a %s from '" SPAN_FMT "', but that name is not bound to this component",
+		t->link->ob.name, what, SPAN_ARG(name));
+	rewrite_bounce(t, 401);
 }
 
 bool forward_to_shard(struct transit *t)
@@ -61,7 +61,7 @@ bool forward_to_shard(struct transit *t)
 		return true;
 	}
 	if (who->s && !speaks_for(t->link, who)) {
-		not_its_own(t, who);
+		not_its_own(t, "stanza", jid_domain(who));
 		return true;
 	}
 	t->wait = full_shard(t->link, p, shard, &room);
@@ -134,7 +134,7 @@ static void elsewhere(struct transit *t, struct span name)
 	if (t->route->error) /* never an error for an error; jabberd2's router lets none pass */
 		return;
 	if (jid_prep(&jid, slice_of(t->frame, t->route->stanza_from), room) && !speaks_for(t->link, &jid)) {
-		not_its_own(t, &jid);
+		not_its_own(t, "stanza", jid_domain(&jid));
 		return;
 	}
 	if (to.n == 0 || !jid_prep(&jid, to, room))
@@ -172,9 +172,7 @@ static bool route_in(struct transit *t)
 		return true;
 	}
 	if (!from_is_bound(link, from)) {
-		log_limited(LOG_LEVEL_NOTICE, "%s tried to send a packet from '" SPAN_FMT "', but that name is not bound to this component",
-			link->ob.name, SPAN_ARG(from));
-		rewrite_bounce(t, 401);
+		not_its_own(t, "packet", from);
 		return true;
 	}
 	if (t->route->type == RT_BROADCAST) {

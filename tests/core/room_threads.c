@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../check_or_exit.h"
 #include "shardsm/packet.h"
 #include "shardsm/room.h"
 
@@ -15,14 +16,6 @@
 #define BYTES 1000
 #define MOST 3000
 #define SECONDS 120 /* a letter that never comes ends the test */
-
-#define CHECK(ok) \
-	do { \
-		if (!(ok)) { \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #ok); \
-			exit(1); \
-		} \
-	} while (0)
 
 static struct mailbox box, own[SENDERS];
 static unsigned long waits[SENDERS];

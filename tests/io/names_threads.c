@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../check_or_exit.h"
 #include "shardsm/hash.h"
 #include "shardsm/names.h"
 #include "shardsm/rcu.h"
@@ -17,14 +18,6 @@
 static struct names *names;
 static _Atomic bool over;
 static _Atomic unsigned long found;
-
-#define CHECK(ok) \
-	do { \
-		if (!(ok)) { \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #ok); \
-			exit(1); \
-		} \
-	} while (0)
 
 static void *reader(void *arg)
 {
