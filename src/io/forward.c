@@ -158,6 +158,14 @@ static void broadcast(struct transit *t)
 	audience_free(&all);
 }
 
+/* A c2s ends a session that it does not know by its id alone, without a name to send that to, where no one is logged in yet on the socket
+ * that the session once had. It takes the bounce of it for that socket's client, and throws it out. */
+static bool ends_a_stale_session(const struct transit *t)
+{
+	return t->route->payload == PL_SESSION && !t->route->error && (t->route->flags & ROUTE_HAS_SM) &&
+	       span_is(slice_of(t->frame, t->route->action), "end");
+}
+
 /* From a component: what a router checks before it routes. */
 static bool route_in(struct transit *t)
 {
@@ -182,11 +190,11 @@ static bool route_in(struct transit *t)
 	}
 	if (!io_serves(link->home->io, to) && !names_find_rcu(link->home->io->cfg.names, to, NULL))
 		to = name_of(to, room);
-	if (to.n == 0) {
+	if (to.n == 0 && !ends_a_stale_session(t)) {
 		rewrite_bounce(t, 400);
 		return true;
 	}
-	if (io_serves(link->home->io, to)) {
+	if (to.n == 0 || io_serves(link->home->io, to)) {
 		if (!forward_to_shard(t))
 			return false;
 		copy_to_logs(t);

@@ -63,9 +63,11 @@ void control_count(const struct packet *p)
 
 void control_failed(struct shard *shard, struct packet *p)
 {
+	struct span sm = p->route.flags & ROUTE_HAS_SM ? packet_slice(p, p->route.sm) : SPAN("none");
+	struct span asked = p->route.to.len ? packet_slice(p, p->route.to) : shard->server->set.id;
+
 	stat_inc(STAT_FAILED_START + action_of(p));
-	answer(shard, p, packet_slice(p, p->route.action),
-		p->route.flags & ROUTE_HAS_SM ? packet_slice(p, p->route.sm) : SPAN("none"), packet_slice(p, p->route.to));
+	answer(shard, p, packet_slice(p, p->route.action), sm, asked);
 }
 
 /* "ended" and "replaced": of our own accord, for a session that exists. */

@@ -14,7 +14,7 @@ import time
 from component import HEADER, Component, FakeC2S, Hub, LegacyComponent, Link
 from fake_router import FakeRouter
 from servers import SECONDS, Report, World, free_port, need_shardsm
-from xmltree import NS_COMPONENT, NS_STREAMS
+from xmltree import NS_COMPONENT, NS_SESSION, NS_STREAMS
 
 DOMAIN = 'bad.test'
 
@@ -166,6 +166,27 @@ def route_errors(bench):
     assert not bench.bob.queue, 'a route with an error was delivered: %s' % bench.bob.queue
     link.send("<route xmlns='%s' to='%s' from='routes.%s'>%s</route>" % (NS_COMPONENT, DOMAIN, DOMAIN, message))
     assert bench.bob.next('the route that is right').get('id') == 'r'
+    link.close()
+    bench.still_well()
+
+
+def stale_end(bench):
+    """jabberd2's c2s ends a session that it does not know with no name in `to`. It takes a route with `error` for the client that is on
+    that socket now, whoever that is, and closes it: there must be none, only a failed action, which it drops. A session that is there ends."""
+    def end(cid, sm):
+        link.send("<route xmlns='%s' to='' from='c2s-stale'><sc:session xmlns:sc='%s' action='end' sc:sm='%s' sc:c2s='%s'/></route>"
+                  % (NS_COMPONENT, NS_SESSION, sm, cid))
+        return link.next_route('the answer to end')
+    link = bench.component('c2s-stale')
+    link.send("<route xmlns='%s' to='%s' from='c2s-stale'><sc:session xmlns:sc='%s' action='start' target='bob@%s/stale' id='s' sc:c2s='7'/></route>"
+              % (NS_COMPONENT, DOMAIN, NS_SESSION, DOMAIN))
+    sm = link.next_route('the answer to start').elements()[0].session('sm')
+    for how, want in (('a session', ('ended', None)), ('the same again', ('end', '1'))):
+        got = end('7', sm)
+        answer = got.elements()[0]
+        assert got.get('error') is None and got.get('from') == 'bad', '%s: %s' % (how, got)
+        assert (answer.get('action'), answer.session('failed')) == want, '%s: %s' % (how, got)
+        assert (answer.session('c2s'), answer.session('sm')) == ('7', sm), '%s: %s' % (how, got)
     link.close()
     bench.still_well()
 
@@ -410,7 +431,7 @@ def main():
         case('a header that never ends', unauthenticated, bench, b"<?xml version='1.0'?><stream:stream a='" + b'x' * (20 << 20), None)
         case('a stream of another namespace', unauthenticated, bench,
              b"<?xml version='1.0'?><stream:stream xmlns:stream='urn:other' version='1.0'><a/>", None)
-        for function in (slow_header, before_auth, wrong_password, wrong_secret, twice, own_names, route_errors,
+        for function in (slow_header, before_auth, wrong_password, wrong_secret, twice, own_names, route_errors, stale_end,
                          closing_is_answered, many_links):
             case(function.__name__.replace('_', ' '), function, bench)
         for name, data, condition in NONSENSE:
