@@ -31,7 +31,7 @@ def main():
         _, port = world.c2s(DOMAIN, router_port)
 
         async def scenario(check):
-            party = clients.Party(DOMAIN)
+            party = clients.Party(DOMAIN, behind_router=True)
             try:
                 await clients.everyday(party, [port], check)
             finally:

@@ -27,7 +27,7 @@ async def lost_router(world, check):
     sm = world.shardsm(world.sm_config([DOMAIN], router=router_port))
     sm.wait_line('ready for sessions')
     _, port = world.c2s(DOMAIN, router_port)
-    party = clients.Party(DOMAIN)
+    party = clients.Party(DOMAIN, behind_router=True)
 
     async def router_killed():
         alice = await party.join('alice', 'home', port, register=True)
