@@ -107,6 +107,7 @@ struct session {
 	bool greeted : 1 SHARDS;    /* sent an initial presence since it was last unavailable */
 	bool replaced : 1 SHARDS;   /* ending, for another of its name */
 	bool ended : 1 SHARDS;      /* ending; the memory lives until the turn is over */
+	bool housed : 1;            /* part of its user's memory */
 	bool plain : 1 SHARDS;      /* nothing in its text has to be escaped */
 	uint8_t asked SHARDS;   /* the module privacy's: what it fetched, and is told changes of */
 	uint8_t c2s_len;
@@ -116,19 +117,18 @@ struct session {
 
 #define C2S_ID_MAX 43
 
-/* Requests in the window that began at since_ms. */
-struct query_count {
-	uint64_t since_ms;
-	uint32_t n;
-};
+struct user_counts;
 
-/* As for sessions: a user that is online and idle is this and its text. What a message reads stands last, beside the text. */
+/* As for sessions: a user that is online and idle is this, its session and their texts, in one piece: at a million users every other piece is
+ * another miss of the caches and the TLB. What a message reads of it stands last, beside the session. */
 struct user {
 	struct roster *roster SHARDS;         /* malloc'd; NULL: nothing is in it, see user_roster() */
-	struct query_count *queries, *others_queries, *stanzas; /* its own, what others did to it, and all that it sent; malloc'd, see shard/limit.c */
+	struct user_counts *counts SHARDS;    /* malloc'd, see shard/limit.c; NULL: nothing was counted */
 	struct vacation *vacation SHARDS;     /* malloc'd, one block; with PART_ACCOUNT. NULL: none is set */
-	int64_t flushed SHARDS;               /* sequence up to which the queue was sent to a link, and is about to be deleted */
-	struct user *gone_next SHARDS;        /* unloaded: the next that was in this turn */
+	union {
+		int64_t flushed SHARDS;         /* sequence up to which the queue was sent to a link, and is about to be deleted */
+		struct user *gone_next SHARDS;  /* unloaded: the next that was in this turn */
+	};
 	uint32_t queued SHARDS;               /* stanzas in its offline queue, as of PART_QUEUE and our own puts */
 	uint32_t writes SHARDS;               /* of its pins, writes to its offline queue */
 	uint32_t nwaiting SHARDS;
@@ -144,10 +144,12 @@ struct user {
 	uint8_t parts SHARDS;                 /* enum user_part that are loaded */
 	uint8_t needs SHARDS;                 /* enum user_part without which its privacy lists cannot be read */
 	uint16_t node_len, bare_len;
-	bool exists SHARDS;                   /* true once PART_ACCOUNT found a row */
-	bool draining SHARDS;
-	bool verified SHARDS;                 /* the module verify's: its e-mail address is; with PART_ACCOUNT */
-	char text[];                   /* the bare JID */
+	uint16_t house;                /* bytes of a session's text for which there is place behind this, the struct session before them; 0: none */
+	uint8_t text_at;               /* where the bare JID is, from the beginning of this: with a house at the beginning of its session's text */
+	bool housing : 1 SHARDS;              /* a session is in the house */
+	bool exists : 1 SHARDS;               /* true once PART_ACCOUNT found a row */
+	bool draining : 1 SHARDS;
+	bool verified : 1 SHARDS;             /* the module verify's: its e-mail address is; with PART_ACCOUNT */
 };
 
 SHARD_THREAD_BEGIN
@@ -155,10 +157,10 @@ extern const struct roster roster_none;
 static inline const struct roster *user_roster(const struct user *u) { return u->roster ? u->roster : &roster_none; }
 static inline bool user_has_waiting(const struct user *u) { return u->last != NULL; }
 
-static inline struct span user_bare(const struct user *u) { return span_of(u->text, u->bare_len); }
+static inline struct span user_bare(const struct user *u) { return span_of((const char *)u + u->text_at, u->bare_len); }
 static inline struct jid user_jid(const struct user *u)
 {
-	return (struct jid){ u->text, u->node_len, u->bare_len, u->bare_len };
+	return (struct jid){ user_bare(u).p, u->node_len, u->bare_len, u->bare_len };
 }
 static inline struct jid session_jid(const struct session *s)
 {

@@ -122,7 +122,7 @@ static bool apply(struct event *ev, const struct jid *contact, const struct chan
 	}
 	if (!ok)
 		log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": a change of its roster is not in memory (out of memory)",
-			(int)u->bare_len, u->text);
+			SPAN_ARG(user_bare(u)));
 	return ok;
 }
 

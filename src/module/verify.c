@@ -142,8 +142,7 @@ static enum verdict on_stored(struct event *ev, struct store_req *answer)
 	if (!mail)
 		return event_error(ev, SE_RESOURCE_CONSTRAINT);
 	if (!mail_send(ev->shard, &mail, mail_failed)) {
-		log_limited(LOG_LEVEL_ERROR, "%.*s: no code was mailed (too many mails are waiting)", (int)ev->user->bare_len,
-			ev->user->text);
+		log_limited(LOG_LEVEL_ERROR, "%.*s: no code was mailed (too many mails are waiting)", SPAN_ARG(user_bare(ev->user)));
 		return tell(ev, "Error", SPAN("Your code could not be mailed now. Please try again later."));
 	}
 	verify_count_mail(ev->user->hash);
@@ -208,7 +207,7 @@ static enum verdict on_verified(struct event *ev, struct store_req *answer)
 	if (store_status(answer) != STORE_OK)
 		return event_store_error(ev, answer, "a verified e-mail address could not be written");
 	ev->user->verified = true;
-	log_notice("%.*s: e-mail address verified", (int)ev->user->bare_len, ev->user->text);
+	log_notice("%.*s: e-mail address verified", SPAN_ARG(user_bare(ev->user)));
 	return tell(ev, "Code accepted", SPAN("Your code is right, and your e-mail address is verified. Your messages are no longer held back."));
 }
 

@@ -14,27 +14,32 @@ SHARD_THREAD_BEGIN
 /* To the compiler a function that only prefetches does nothing, and it drops the call. */
 #define PREFETCHES inline __attribute__((always_inline))
 
-static PREFETCHES void prefetch_lines(const void *p, size_t lines)
+/* From an address that need not be anybody's: a user without a session is asked for the one at NULL. */
+static PREFETCHES void prefetch_bytes(uintptr_t at, size_t n)
 {
-	for (size_t i = 0; i < lines; i++)
-		__builtin_prefetch((const char *)p + 64 * i);
+	for (size_t i = 0; i < n; i += 64)
+		__builtin_prefetch((const void *)(at + i));
+	__builtin_prefetch((const void *)(at + n - 1)); /* what begins within a line ends in one more */
 }
 
-/* What a message reads of its sender's session or of its addressee's: the struct and the texts behind it. */
+#define USER_END (sizeof(struct user) - offsetof(struct user, owner)) /* what a message reads of a user */
+#define TEXTS 32                                                      /* a usual full JID and c2s's id */
+
+/* What a message reads of its sender's session, or of its addressee's, and of the user in front of it. */
 static PREFETCHES void prefetch_session(const struct session *s)
 {
-	prefetch_lines(s, (sizeof(*s) + 63) / 64 + 1);
+	prefetch_bytes((uintptr_t)s - USER_END, USER_END + sizeof(*s) + TEXTS);
 }
 
-/* What a message reads of their users: the end of the struct and its text. */
+/* What a message reads of their users, and of the session behind it. */
 static PREFETCHES void prefetch_user_end(const struct user *u)
 {
-	prefetch_lines(&u->owner, 2);
+	prefetch_bytes((uintptr_t)u + offsetof(struct user, owner), USER_END + sizeof(struct session) + TEXTS);
 }
 
 static PREFETCHES void prefetch_user(const struct user *u)
 {
-	prefetch_lines(u, (sizeof(*u) + 63) / 64 + 1);
+	prefetch_bytes((uintptr_t)u, sizeof(*u) + sizeof(struct session) + TEXTS);
 }
 
 /* --- the packets of a turn ------------------------------------------------------------------------------------------------ */

@@ -57,18 +57,30 @@ static bool is_query(const struct event *ev)
 	return is_subscription(ev);
 }
 
-/* The how-manieth it is within that time. Without memory nothing is counted, it is the 0th: the request has worse to fear. */
-static uint32_t count(struct query_count **cp, uint64_t now, uint64_t within_ms)
-{
-	struct query_count *c = *cp;
+enum counted {
+	ITS_QUERIES,
+	OTHERS_QUERIES, /* what others did to it */
+	ITS_STANZAS,
+	COUNTED
+};
 
-	if (!c && !(c = *cp = calloc(1, sizeof(*c))))
+struct user_counts {
+	struct {
+		uint64_t since_ms; /* when the time began in which there were n */
+		uint32_t n;
+	} of[COUNTED];
+};
+
+/* The how-manieth it is within that time. Without memory nothing is counted, it is the 0th: the request has worse to fear. */
+static uint32_t count(struct user *u, enum counted what, uint64_t now, uint64_t within_ms)
+{
+	if (!u->counts && !(u->counts = calloc(1, sizeof(*u->counts))))
 		return 0;
-	if (!c->n || now - c->since_ms >= within_ms) {
-		c->since_ms = now;
-		c->n = 0;
+	if (!u->counts->of[what].n || now - u->counts->of[what].since_ms >= within_ms) {
+		u->counts->of[what].since_ms = now;
+		u->counts->of[what].n = 0;
 	}
-	return ++c->n;
+	return ++u->counts->of[what].n;
 }
 
 static struct throttled *throttled_of(struct shard *shard, uint64_t hash, uint64_t now)
@@ -113,13 +125,13 @@ bool query_over_limit(struct event *ev)
 		reply_error(ev);
 		return true;
 	}
-	if (count(&u->queries, now, limit.within_ms) <= limit.queries)
+	if (count(u, ITS_QUERIES, now, limit.within_ms) <= limit.queries)
 		return false;
-	log_notice("[" SPAN_FMT "] is being disconnected, too many database queries within %llu seconds", (int)u->bare_len, u->text,
+	log_notice("[" SPAN_FMT "] is being disconnected, too many database queries within %llu seconds", SPAN_ARG(user_bare(u)),
 		(unsigned long long)(limit.within_ms / 1000));
 	stat_inc(STAT_LIMIT_QUERIES);
 	throttle(shard, u->hash, now);
-	u->queries->n = 0;
+	u->counts->of[ITS_QUERIES].n = 0;
 	event_error(ev, SE_RESOURCE_CONSTRAINT);
 	reply_error(ev);
 	end_sessions(ev);
@@ -133,7 +145,7 @@ bool stanza_over_limit(struct event *ev)
 
 	if (likely(!limit.stanzas))
 		return false;
-	n = count(&u->stanzas, clock_mono_ms(), limit.stanzas_ms);
+	n = count(u, ITS_STANZAS, clock_mono_ms(), limit.stanzas_ms);
 	if (n <= limit.stanzas)
 		return false;
 	stat_inc(STAT_LIMIT_USER_STANZAS);
@@ -143,9 +155,9 @@ bool stanza_over_limit(struct event *ev)
 	event_error_text(ev, SE_RESOURCE_CONSTRAINT, "too many stanzas a short while ago");
 	reply_error(ev);
 	if (n > limit.stanzas * PATIENCE) {
-		log_notice("[" SPAN_FMT "] is being disconnected, too many stanzas within %llu seconds", (int)u->bare_len, u->text,
+		log_notice("[" SPAN_FMT "] is being disconnected, too many stanzas within %llu seconds", SPAN_ARG(user_bare(u)),
 			(unsigned long long)(limit.stanzas_ms / 1000));
-		u->stanzas->n = 0;
+		u->counts->of[ITS_STANZAS].n = 0;
 		end_sessions(ev);
 	}
 	return true;
@@ -154,7 +166,7 @@ bool stanza_over_limit(struct event *ev)
 bool query_refused_from_others(struct event *ev)
 {
 	if (!limit.queries || !is_subscription(ev) || 
-		count(&ev->user->others_queries, clock_mono_ms(), limit.within_ms) <= limit.queries)
+		count(ev->user, OTHERS_QUERIES, clock_mono_ms(), limit.within_ms) <= limit.queries)
 		return false;
 	stat_inc(STAT_LIMIT_QUERIES);
 	ev->condition = SE_RESOURCE_CONSTRAINT;

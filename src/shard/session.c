@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "shard/house.h"
 #include "shard/shard.h"
 #include "shardsm/log.h"
 #include "shardsm/stats.h"
@@ -74,17 +75,47 @@ static void lifecycle(struct shard *shard, struct session *s, enum chain chain)
 	event_fini(&ev);
 }
 
+/* In the user's house, if there is place for so much text and nobody lives there. */
+static struct session *allocate(struct user *u, size_t text)
+{
+	struct session *s = user_house(u);
+
+	if (u->housing || text > u->house) {
+		s = calloc(1, sizeof(*s) + text);
+	} else {
+		house_open(s);
+		memset(s, 0, offsetof(struct session, text)); /* its text begins with the user's */
+		s->housed = u->housing = true;
+	}
+	if (s)
+		s->user = u;
+	return s;
+}
+
+static void session_free(struct session *s)
+{
+	if (!s)
+		return;
+	free(s->presence);
+	session_extra_free(s);
+	if (s->housed) {
+		s->user->housing = false;
+		house_close(s);
+	} else {
+		free(s);
+	}
+}
+
 static struct session *session_new(struct shard *shard, struct user *u, const struct packet *p)
 {
 	struct span c2s = packet_slice(p, p->route.c2s);
 	struct peer *peer = peer_of(shard, packet_slice(p, p->route.from), p->link);
-	struct session *s = peer ? calloc(1, sizeof(*s) + p->to.len + c2s.n) : NULL;
+	struct session *s = peer ? allocate(u, p->to.len + c2s.n) : NULL;
 
 	if (!s || !sm_id_new(&s->id, hash_tag(u->hash)) || !index_add(&shard->own_sessions, s->id.random[0], s)) {
-		free(s);
+		session_free(s);
 		return NULL;
 	}
-	s->user = u;
 	s->peer = peer;
 	s->jid_len = p->to.len;
 	s->c2s_len = (uint8_t)c2s.n;
@@ -127,9 +158,7 @@ void sessions_free_gone(struct shard *shard)
 		struct session *s = shard->gone_sessions;
 
 		shard->gone_sessions = s->peer_next;
-		free(s->presence);
-		session_extra_free(s);
-		free(s);
+		session_free(s);
 	}
 }
 
@@ -154,7 +183,7 @@ void session_end(struct shard *shard, struct session *s)
 	if (!s->replaced)
 		log_notice("session ended: jid=" SPAN_FMT, (int)s->jid_len, s->text);
 	if (!s->replaced && !u->sessions)
-		log_notice("user unloaded jid=" SPAN_FMT, (int)u->bare_len, u->text);
+		log_notice("user unloaded jid=" SPAN_FMT, SPAN_ARG(user_bare(u)));
 	index_remove(&shard->own_sessions, s->id.random[0], s);
 	free_later(shard, s);
 }

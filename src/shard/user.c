@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "shard/house.h"
 #include "shard/shard.h"
 #include "shardsm/log.h"
 #include "shardsm/stats.h"
@@ -48,21 +49,27 @@ void user_one_unavailable(struct user *u)
 		index_remove(&u->owner->online, u->hash, u);
 }
 
-static struct user *user_new(struct shard *shard, const struct jid *jid, uint64_t hash)
+/* p: what it is needed for; a session that is to start gets its place with its user, if no packet came before. */
+static struct user *user_new(struct shard *shard, const struct jid *jid, uint64_t hash, const struct packet *p)
 {
 	uint32_t most = shard->server->set.tuning.users;
+	uint32_t house = p->route.payload == PL_SESSION && jid_has_resource(jid) && p->route.c2s.len <= C2S_ID_MAX ? jid->len + p->route.c2s.len : 0;
 	struct user *u;
 
 	if (unlikely(most && stat_left(STAT_USERS_LOADED, STAT_USERS_UNLOADED) >= most)) {
 		stat_inc(STAT_LIMIT_USERS);
 		return NULL;
 	}
-	u = calloc(1, sizeof(*u) + jid->bare_len);
+	u = calloc(1, house ? sizeof(*u) + sizeof(struct session) + house : sizeof(*u) + jid->bare_len);
 	if (!u || !index_add(&shard->own_users, hash, u)) {
 		free(u);
 		return NULL;
 	}
-	memcpy(u->text, jid->s, jid->bare_len);
+	u->house = (uint16_t)house;
+	u->text_at = (uint8_t)(sizeof(*u) + (house ? offsetof(struct session, text) : 0));
+	memcpy((char *)u + u->text_at, jid->s, jid->bare_len);
+	if (house)
+		house_close(user_house(u));
 	u->bare_len = jid->bare_len;
 	u->node_len = jid->node_len;
 	u->hash = hash;
@@ -99,9 +106,7 @@ static void user_retire(struct user *u)
 		index_remove(&shard->online, u->hash, u);
 	stat_inc(STAT_USERS_UNLOADED);
 	user_forget(u);
-	free(u->queries);
-	free(u->others_queries);
-	free(u->stanzas);
+	free(u->counts);
 	u->gone_next = shard->gone_users;
 	shard->gone_users = u;
 }
@@ -112,6 +117,8 @@ void users_free_gone(struct shard *shard)
 		struct user *u = shard->gone_users;
 
 		shard->gone_users = u->gone_next;
+		if (u->house)
+			house_open(user_house(u));
 		free(u);
 	}
 }
@@ -342,7 +349,7 @@ void user_loaded(struct shard *shard, struct parked *park, const struct store_re
 		u->exists |= shard->server->everybody;
 		return;
 	}
-	log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": could not be loaded (%s)", (int)u->bare_len, u->text,
+	log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": could not be loaded (%s)", SPAN_ARG(user_bare(u)),
 		store_status(answer) == STORE_OK ? "out of memory" : store_error(answer));
 	/* Everybody who waited for it is told, and the next packet tries again. */
 	while (u->last) {
@@ -364,7 +371,7 @@ struct user *user_for(struct shard *shard, const struct jid *jid, unsigned parts
 		sessions_reap(u);
 	if (u && user_has(u, parts))
 		return u;
-	if (!u && !(u = user_new(shard, jid, hash))) {
+	if (!u && !(u = user_new(shard, jid, hash, p))) {
 		reply_condition(shard, p, SE_RESOURCE_CONSTRAINT);
 		return NULL;
 	}

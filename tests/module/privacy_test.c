@@ -7,7 +7,11 @@
 
 #include "module/privacy.h"
 
-static struct user alice = { .node_len = 5, .bare_len = 12, .text = "alice@a.test" };
+static struct {
+	struct user user;
+	char text[16];
+} account = { { .node_len = 5, .bare_len = 12, .text_at = sizeof(struct user) }, "alice@a.test" };
+#define alice account.user
 
 static struct jid jid(const char *text)
 {

@@ -170,7 +170,7 @@ static void stays_loaded(void *item, void *arg)
 {
 	const struct user *u = item;
 
-	broken("%s: %.*s stays loaded", ((struct shard *)arg)->name, (int)u->bare_len, u->text);
+	broken("%s: %.*s stays loaded", ((struct shard *)arg)->name, SPAN_ARG(user_bare(u)));
 }
 
 static void stays_online(void *item, void *arg)
