@@ -164,7 +164,7 @@ static void start(struct span line)
 {
 	unsigned letter = line.n > 2 ? (unsigned)line.p[1] - 'a' : 6, user = line.n > 2 ? (unsigned)line.p[2] - '0' : 9;
 
-	if (letter >= 6 || user >= WORLD_USERS || world.nseats == WORLD_SEATS - (user == 3 ? 0 : 1))
+	if (letter >= 6 || user >= WORLD_USERS || world.nseats >= WORLD_SEATS - (user == 3 ? 0 : 1))
 		return;
 	struct seat *s = &world.seats[world.nseats++];
 
