@@ -2,12 +2,14 @@
 """bench/overload.py - what a healthy link's messages take while others do their worst, against an idle server, and the memory it costs.
 
 One link pings itself, a message between its two sessions at a time; others flood, do not read, write to one user all together, log in by the
-thousand on a database that stands still, keep a worker busy.
+thousand on a database that stands still, keep a worker busy. On few cores a part of what that costs others is the machine's doing: who is busy
+has them. So the same is done to another server beside the one that is measured, which shares nothing with it but the cores.
 Exit status: 0 measured, 1 the server did not bear it.
 Threads: a process for each flood; one here.
 Owns: a directory that is removed.
 """
 import argparse
+import contextlib
 import os
 import re
 import select
@@ -157,11 +159,14 @@ def rss(pid):
         return {k: int(v) / 1024 for k, v in re.findall(r'^(VmRSS|VmHWM):\s+(\d+) kB', f.read(), re.M)}
 
 
-def measure(name, args):
-    with overload.Site(args.limits, workers=args.workers) as site:
+def measure(name, args, beside=False):
+    """Round trips in us, sorted; the server's peak in MB; limits that were reached. beside: it is done to another server."""
+    with contextlib.ExitStack() as sites:
+        site = sites.enter_context(overload.Site(args.limits, workers=args.workers))
+        attacked = sites.enter_context(overload.Site(args.limits, workers=args.workers)) if beside else site
         pinger = site.c2s.start('pinger@' + DOMAIN + '/r')
         pings(site, pinger, 200)
-        stop = SITUATIONS[name](site)
+        stop = SITUATIONS[name](attacked)
         try:
             time.sleep(0.5)
             times = pings(site, pinger, args.pings)
@@ -177,14 +182,19 @@ def main():
     args = arguments()
     servers.SHARDSM = os.path.join(args.build, 'src', 'shardsm')
     servers.need_shardsm()
-    base = None
-    print('%-30s%10s%10s%10s%12s  %s' % ('us, one message', 'median', 'p99', 'max', 'peak MB', 'limits hit'))
+    idle_p99 = None
+    print('%-30s%10s%10s%10s%20s%14s%12s  %s' % ('us, one message', 'median', 'p99', 'max', 'beside: median', 'p99', 'peak MB', 'limits hit'))
     for name in ['idle', args.only] if args.only else SITUATIONS:
-        runs = [measure(name, args) for _ in range(args.rounds)]
-        at = [statistics.median(t[min(len(t) - 1, int(len(t) * q))] for t, _, _ in runs) for q in (0.5, 0.99, 1)]
-        base = base or at[1]
-        print('%-30s%10.0f%10.0f%10.0f%12.0f  %s%s' % (name, *at, max(m for _, m, _ in runs), 'p99 %.1fx; ' % (at[1] / base),
-                                                   ', '.join('%s %d' % h for h in runs[-1][2].items())), flush=True)
+        runs, others = [], []
+        for _ in range(args.rounds):   # in turn
+            runs.append(measure(name, args))
+            others.append(runs[-1] if name == 'idle' else measure(name, args, beside=True))
+        at, other = ([statistics.median(t[min(len(t) - 1, int(len(t) * q))] for t, _, _ in some) for q in (0.5, 0.99, 1)]
+                     for some in (runs, others))
+        idle_p99 = idle_p99 or at[1]
+        print('%-30s%10.0f%10.0f%10.0f%20.0f%14.0f%12.0f  %s%s' % (
+            name, *at, *other[:2], max(m for _, m, _ in runs), 'p99 %.1fx of idle, %.1fx of beside; ' % (at[1] / idle_p99, at[1] / other[1]),
+            ', '.join('%s %d' % h for h in runs[-1][2].items())), flush=True)
     return 0
 
 
