@@ -107,7 +107,7 @@ struct session {
 	bool greeted : 1 SHARDS;    /* sent an initial presence since it was last unavailable */
 	bool replaced : 1 SHARDS;   /* ending, for another of its name */
 	bool ended : 1 SHARDS;      /* ending; the memory lives until the turn is over */
-	bool housed : 1;            /* part of its user's memory */
+	bool embedded : 1;          /* part of its user's memory */
 	bool plain : 1 SHARDS;      /* nothing in its text has to be escaped */
 	uint8_t asked SHARDS;   /* the module privacy's: what it fetched, and is told changes of */
 	uint8_t c2s_len;
@@ -144,9 +144,9 @@ struct user {
 	uint8_t parts SHARDS;                 /* enum user_part that are loaded */
 	uint8_t needs SHARDS;                 /* enum user_part without which its privacy lists cannot be read */
 	uint16_t node_len, bare_len;
-	uint16_t house;                /* bytes of a session's text for which there is place behind this, the struct session before them; 0: none */
-	uint8_t text_at;               /* where the bare JID is, from the beginning of this: with a house at the beginning of its session's text */
-	bool housing : 1 SHARDS;              /* a session is in the house */
+	uint16_t embedded_room;        /* behind this there is place for a session with so many bytes of text; 0: none, see shard/embedded.h */
+	uint8_t text_at;               /* where the bare JID is, from the beginning of this: with such a place at the beginning of its text */
+	bool embedded_used : 1 SHARDS;        /* a session is in that place */
 	bool exists : 1 SHARDS;               /* true once PART_ACCOUNT found a row */
 	bool draining : 1 SHARDS;
 	bool verified : 1 SHARDS;             /* the module verify's: its e-mail address is; with PART_ACCOUNT */

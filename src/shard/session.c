@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "shard/house.h"
+#include "shard/embedded.h"
 #include "shard/shard.h"
 #include "shardsm/log.h"
 #include "shardsm/stats.h"
@@ -75,17 +75,17 @@ static void lifecycle(struct shard *shard, struct session *s, enum chain chain)
 	event_fini(&ev);
 }
 
-/* In the user's house, if there is place for so much text and nobody lives there. */
+/* In its user's memory, if there is room for so much text and no session is there. */
 static struct session *allocate(struct user *u, size_t text)
 {
-	struct session *s = user_house(u);
+	struct session *s = user_embedded(u);
 
-	if (u->housing || text > u->house) {
+	if (u->embedded_used || text > u->embedded_room) {
 		s = calloc(1, sizeof(*s) + text);
 	} else {
-		house_open(s);
+		embedded_open(s);
 		memset(s, 0, offsetof(struct session, text)); /* its text begins with the user's */
-		s->housed = u->housing = true;
+		s->embedded = u->embedded_used = true;
 	}
 	if (s)
 		s->user = u;
@@ -98,9 +98,9 @@ static void session_free(struct session *s)
 		return;
 	free(s->presence);
 	session_extra_free(s);
-	if (s->housed) {
-		s->user->housing = false;
-		house_close(s);
+	if (s->embedded) {
+		s->user->embedded_used = false;
+		embedded_close(s);
 	} else {
 		free(s);
 	}

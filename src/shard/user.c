@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "shard/house.h"
+#include "shard/embedded.h"
 #include "shard/shard.h"
 #include "shardsm/log.h"
 #include "shardsm/stats.h"
@@ -53,23 +53,23 @@ void user_one_unavailable(struct user *u)
 static struct user *user_new(struct shard *shard, const struct jid *jid, uint64_t hash, const struct packet *p)
 {
 	uint32_t most = shard->server->set.tuning.users;
-	uint32_t house = p->route.payload == PL_SESSION && jid_has_resource(jid) && p->route.c2s.len <= C2S_ID_MAX ? jid->len + p->route.c2s.len : 0;
+	uint32_t room = p->route.payload == PL_SESSION && jid_has_resource(jid) && p->route.c2s.len <= C2S_ID_MAX ? jid->len + p->route.c2s.len : 0;
 	struct user *u;
 
 	if (unlikely(most && stat_left(STAT_USERS_LOADED, STAT_USERS_UNLOADED) >= most)) {
 		stat_inc(STAT_LIMIT_USERS);
 		return NULL;
 	}
-	u = calloc(1, house ? sizeof(*u) + sizeof(struct session) + house : sizeof(*u) + jid->bare_len);
+	u = calloc(1, room ? sizeof(*u) + sizeof(struct session) + room : sizeof(*u) + jid->bare_len);
 	if (!u || !index_add(&shard->own_users, hash, u)) {
 		free(u);
 		return NULL;
 	}
-	u->house = (uint16_t)house;
-	u->text_at = (uint8_t)(sizeof(*u) + (house ? offsetof(struct session, text) : 0));
+	u->embedded_room = (uint16_t)room;
+	u->text_at = (uint8_t)(sizeof(*u) + (room ? offsetof(struct session, text) : 0));
 	memcpy((char *)u + u->text_at, jid->s, jid->bare_len);
-	if (house)
-		house_close(user_house(u));
+	if (room)
+		embedded_close(user_embedded(u));
 	u->bare_len = jid->bare_len;
 	u->node_len = jid->node_len;
 	u->hash = hash;
@@ -117,8 +117,8 @@ void users_free_gone(struct shard *shard)
 		struct user *u = shard->gone_users;
 
 		shard->gone_users = u->gone_next;
-		if (u->house)
-			house_open(user_house(u));
+		if (u->embedded_room)
+			embedded_open(user_embedded(u));
 		free(u);
 	}
 }

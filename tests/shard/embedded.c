@@ -1,4 +1,4 @@
-/* house.c - sessions of one user come and go in any order, with names of any length: the one that lives in its user's memory as the others.
+/* embedded.c - sessions of one user come and go in any order, with names of any length: the one that lives in its user's memory as the others.
  * Threads: the test's, and one shard.
  * Owns: the harness.
  *
@@ -68,6 +68,6 @@ int main(void)
 	}
 	harness_free(&h);
 	harness_forget(&link);
-	printf("ok house: %d sessions came and went\n# 1 passed, 0 failed\n", STEPS);
+	printf("ok embedded: %d sessions came and went\n# 1 passed, 0 failed\n", STEPS);
 	return 0;
 }
