@@ -220,12 +220,22 @@ static bool for_somebody(struct span to)
 	return false;
 }
 
+/* Did a session of the same user begin, and was not answered yet? It may take this one's place before what this one says now is looked at. */
+static bool may_be_replaced(const struct seat *s)
+{
+	for (unsigned i = 0; i < world.nseats; i++)
+		if (world.seats[i].user == s->user && !world.seats[i].started && !world.seats[i].lost)
+			return true;
+	return false;
+}
+
 /* What has an answer coming, or a place to be: an id of ours goes into it. */
 static void expect_answer(struct buf *b, struct seat *s, struct span stanza)
 {
 	bool iq = stanza.n > 4 && memcmp(stanza.p, "<iq ", 4) == 0, message = stanza.n > 9 && memcmp(stanza.p, "<message ", 9) == 0;
 
-	if ((!iq && !message) || world.known_ids || world.ndues == WORLD_DUES || memmem(stanza.p, stanza.n, " id=", 4) || !s->started || s->lost || s->ended)
+	if ((!iq && !message) || world.known_ids || world.ndues == WORLD_DUES || memmem(stanza.p, stanza.n, " id=", 4) || !s->started || s->lost || s->ended ||
+		may_be_replaced(s))
 		return;
 	/* Only what is read as it looks; the gate and the readers have their own tests. */
 	struct route_scanner *scanner = &world.links[s->link].in;

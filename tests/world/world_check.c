@@ -42,6 +42,8 @@ static void control_told(struct fake_link *link, const struct route *r, struct s
 				broken("two sessions have one id");
 			memcpy(s->sm, sm.p, SM_ID_HEX);
 			s->started = true;
+		} else if (span_is(action, "start") && (r->flags & ROUTE_FAILED)) {
+			s->lost = true;
 		} else if ((span_is(action, "ended") || span_is(action, "replaced")) && span_is(sm, s->sm)) {
 			s->ended = true;
 		}
