@@ -251,6 +251,8 @@ static void look_at_time(struct acceptor *a)
 		next = link->next;
 		if (unlikely(link->rival))
 			takeover_look(link);
+		if (unlikely(link->unread))
+			link_unread_look(link);
 		if (link->stage == IN_PENALTY && a->now < link->deadline && (a->look == 0 || link->deadline < a->look))
 			a->look = link->deadline;
 		if (link->deadline == 0 || a->now < link->deadline)
@@ -287,8 +289,10 @@ static int sleep_ms(const struct acceptor *a)
 {
 	uint64_t until = a->now + TICK_MS;
 
-	if (a->wrecks && !a->wrecks_wait)
+	if (a->wrecks && !a->wrecks_wait && a->wrecks_look <= a->now)
 		return 0;
+	if (a->wrecks_look > a->now && a->wrecks_look < until)
+		until = a->wrecks_look;
 	if (a->look && a->look < until)
 		until = a->look;
 	if (a->dial.at && a->dial.at < until)

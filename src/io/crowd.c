@@ -15,19 +15,36 @@ static uint64_t waiting(const struct outbox *ob)
 	return outbox_closed(ob) ? 0 : atomic_load_explicit(&((struct outbox *)(uintptr_t)ob)->queued, memory_order_relaxed);
 }
 
-void crowd_thin_out(const struct io *io)
+/* Who has the most waiting, NULL: there is nobody; and what all have. */
+static struct outbox *fullest(const struct io *io, uint64_t *sum)
 {
 	struct audience all = { .accept = true };
 	struct outbox *most = names_router_rcu(io->cfg.names);
-	uint64_t sum = most ? waiting(most) : 0;
 
+	*sum = most ? waiting(most) : 0;
 	audience_collect(&all, io->cfg.names);
 	for (uint32_t i = 0; i < all.n; i++) {
-		sum += waiting(all.obs[i]);
+		*sum += waiting(all.obs[i]);
 		if (!most || waiting(all.obs[i]) > waiting(most))
 			most = all.obs[i];
 	}
 	audience_free(&all);
+	return most;
+}
+
+bool crowd_has_room(const struct io *io, uint64_t bytes)
+{
+	uint64_t sum;
+	const struct outbox *most = fullest(io, &sum);
+
+	return !most || waiting(most) <= bytes;
+}
+
+void crowd_thin_out(const struct io *io)
+{
+	uint64_t sum;
+	struct outbox *most = fullest(io, &sum);
+
 	if (sum <= io->cfg.tuning.links_bytes || !outbox_shut(most))
 		return;
 	log_limited(LOG_LEVEL_WARNING, "%s is closed: of what waits to be written to all links, more than limits.write-queue-bytes, it has the most",

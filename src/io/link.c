@@ -550,9 +550,46 @@ static bool link_read(struct link *link, size_t *turn)
 	return link_alive(link) && !link->held;
 }
 
+#define UNREAD_PART 4 /* of its limit: a read's answers are far less than the rest */
+#define UNREAD_MS 5
+
+static bool has_unread(const struct link *link, unsigned part)
+{
+	struct outbox *ob = (struct outbox *)(uintptr_t)&link->ob;
+
+	return !outbox_closed(ob) && atomic_load_explicit(&ob->queued, memory_order_relaxed) > ob->limit / part;
+}
+
+/* Who sends, and does not read as fast what comes back, is not read either: else it would be closed for what itself has asked for. */
+static bool is_unread(struct link *link)
+{
+	if (likely(!has_unread(link, UNREAD_PART)) || link->stage != LINK_ONLINE)
+		return false;
+	link->unread = true;
+	link_watch(link, 0, EPOLLIN);
+	acceptor_look(link->home, UNREAD_MS);
+	return true;
+}
+
+void link_unread_look(struct link *link)
+{
+	if (has_unread(link, 2 * UNREAD_PART)) {
+		acceptor_look(link->home, UNREAD_MS);
+		return;
+	}
+	link->unread = false;
+	if (!link_alive(link) || link->held || link->home->phase != PHASE_RUN)
+		return;
+	link_watch(link, EPOLLIN, 0);
+	link_read_on(link);
+}
+
 void link_readable(struct link *link)
 {
 	size_t turn = 0;
+
+	if (unlikely(is_unread(link)))
+		return;
 
 	/* A record at a time in TLS, as much as there is in clear. */
 	while (link_read(link, &turn) && link->tls && link_reads(link) && turn < link->home->turn_bytes)

@@ -90,6 +90,8 @@ struct link {
 	uint64_t rival_since;
 	bool rival_answers;
 
+	bool unread; /* it is not read until it has read more of what it was sent */
+
 	struct bound *names;
 	struct peer_gone **gone; /* for the end of the whole link, one for each shard */
 
@@ -159,6 +161,7 @@ struct acceptor {
 	struct hold *holds;        /* one for each shard */
 	uint32_t paused;           /* links that wait for a shard */
 	bool wrecks_wait;          /* for a shard too */
+	uint64_t wrecks_since, wrecks_look; /* ms: since when they wait for links to be written to, and when that is looked at again; 0: they do not */
 	uint32_t turn_bytes;       /* that a link may read in this turn */
 	/* Looked at by who places links. */
 	_Atomic uint32_t nlinks;   /* those on their way to it too */
@@ -236,6 +239,7 @@ void link_login(struct link *link);                 /* nothing has been said on 
 void link_watch(struct link *link, uint32_t set, uint32_t clear); /* epoll's events */
 void link_retune(struct link *link);                /* the limits of io have changed */
 void link_resume(struct link *link);                /* its shard has room again, and it stands in no line */
+void link_unread_look(struct link *link); /* at the time, while link->unread is set */
 void link_online(struct link *link);                /* logged in: larger buffers, no deadline */
 /* Our last words, then the end. condition NULL: no stream error. why is logged. */
 void link_end(struct link *link, const char *condition, const char *why);
@@ -250,6 +254,8 @@ static inline bool link_alive(const struct link *link) { return link->stage < LI
 
 /* crowd.c: any acceptor. If more waits to be written than may, the link closes that has the most waiting. */
 void crowd_thin_out(const struct io *io);
+/* Does no link have more than so much waiting? */
+bool crowd_has_room(const struct io *io, uint64_t bytes);
 
 /* hold.c */
 bool hold_is_full(const struct link *link, uint32_t shard); /* for a frame of this link */
@@ -262,6 +268,13 @@ void hold_room(struct acceptor *a, uint32_t shard);  /* the letter came */
 void hold_ask(struct acceptor *a, uint32_t shard, uint64_t below); /* for it */
 void hold_none(struct acceptor *a);                  /* nobody waits any more */
 
+/* What waits for a time is looked at again in so many ms. */
+static inline void acceptor_look(struct acceptor *a, unsigned ms)
+{
+	if (a->look == 0 || a->look > a->now + ms)
+		a->look = a->now + ms;
+}
+
 /* takeover.c */
 /* Another link may have the name that this one is about to bind. True: it is being asked whether it is there, and this one is held meanwhile. */
 bool takeover_waits(struct link *link, struct span name, unsigned flags) MUST_USE;
@@ -270,7 +283,7 @@ void takeover_end(struct link *link);
 
 /* salvage.c */
 void salvage_begin(struct acceptor *a, struct link *link);
-/* Goes on with it. all: to the end, whatever waits for the shards. */
+/* Goes on with it. all: to the end, whatever waits for the shards and the links. */
 void salvage(struct acceptor *a, bool all);
 
 /* peer.c */

@@ -4,6 +4,8 @@
  * A message for a session that has ended with its link is delivered as if it had come now: to another session, into the offline store, or
  * it is answered. One for another domain is answered. So a peer that crashes, or does not read, costs nobody a message but those that
  * the kernel had taken for it.
+ * Much of it may be for one link, of those who sent it. So it goes on only while no link has much waiting, and stops again before the shards
+ * have much to answer: else that link, which reads what it is sent, would be closed for what another did not read.
  */
 #include <stdio.h>
 
@@ -12,6 +14,9 @@
 #include "shardsm/rcu.h"
 
 #define TURN_BYTES (256u * 1024) /* looked at in one turn: others want to be read meanwhile */
+#define PART 8                   /* of the limit of a link: what may be on its way to it, and what may wait there for more to come */
+#define LOOK_MS 5
+#define PATIENCE_MS 1000         /* then a turn's bytes go on although some link still has much waiting: it may be one that does not read */
 #define ERROR_CODE 502           /* gone meanwhile; a stanza error of type wait */
 
 /* Where frames begin. They are our own: how large they may be was asked when they came. */
@@ -89,6 +94,20 @@ static void bounce(struct transit *t)
 	rcu_leave();
 }
 
+static bool shard_is_full(struct acceptor *a, uint32_t shard)
+{
+	uint64_t most = mailbox_share(a->io->cfg.shards[shard]), part = a->io->cfg.tuning.link_bytes / PART / a->io->cfg.nshards;
+
+	if (part < most)
+		most = part;
+	if (tray_load(&a->shards, shard) <= most)
+		return false;
+	a->wrecks_wait = true;
+	dispatch_tray_post_one(&a->shards, shard); /* what fills it may be what is not posted yet */
+	hold_ask(a, shard, most / 2 + 1);
+	return true;
+}
+
 /* False: its shard has no room. */
 static bool send_on(struct transit *t, bool all)
 {
@@ -120,11 +139,8 @@ static bool send_on(struct transit *t, bool all)
 		bounce(t);
 		return true;
 	}
-	if (!all && tray_load(&a->shards, shard) > mailbox_share(io->cfg.shards[shard])) {
-		a->wrecks_wait = true;
-		hold_ask(a, shard, mailbox_share(io->cfg.shards[shard]) / 2);
+	if (!all && shard_is_full(a, shard))
 		return false;
-	}
 	if (!tray_packet(&a->shards, shard, p))
 		log_limited(LOG_LEVEL_ERROR, "%s: a packet was lost (out of memory)", t->link->ob.name);
 	return true;
@@ -174,11 +190,24 @@ static bool go_on(struct link *link, uint32_t *budget, bool all)
 	}
 }
 
+/* Has some link much waiting? It is looked at again soon. */
+static bool links_are_full(struct acceptor *a)
+{
+	bool full = !crowd_has_room(a->io, a->io->cfg.tuning.link_bytes / PART);
+
+	a->wrecks_since = !full ? 0 : a->wrecks_since ? a->wrecks_since : a->now;
+	full = full && a->now - a->wrecks_since < PATIENCE_MS;
+	a->wrecks_look = full ? a->now + LOOK_MS : 0;
+	if (!full)
+		a->wrecks_since = 0;
+	return full;
+}
+
 void salvage(struct acceptor *a, bool all)
 {
 	uint32_t budget = all ? UINT32_MAX : TURN_BYTES;
 
-	if (a->wrecks_wait && !all)
+	if (!all && (!a->wrecks || a->wrecks_wait || a->now < a->wrecks_look || links_are_full(a)))
 		return;
 	while (a->wrecks && go_on(a->wrecks, &budget, all)) {
 		struct link *link = a->wrecks;

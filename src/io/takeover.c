@@ -18,12 +18,6 @@
 #define LOOK_MS 20
 #define PROBES 2 /* that were not answered; one may just have been sent */
 
-static void look_again(struct acceptor *a)
-{
-	if (a->look == 0 || a->look > a->now + LOOK_MS)
-		a->look = a->now + LOOK_MS;
-}
-
 bool takeover_waits(struct link *link, struct span name, unsigned flags)
 {
 	struct acceptor *a = link->home;
@@ -36,7 +30,7 @@ bool takeover_waits(struct link *link, struct span name, unsigned flags)
 	outbox_ref(ob);
 	link->rival = ob;
 	link->rival_since = a->now;
-	look_again(a);
+	acceptor_look(a, LOOK_MS);
 	return true;
 }
 
@@ -69,7 +63,7 @@ void takeover_look(struct link *link)
 		if (!link->rival_answers && late)
 			link_ask(link->rival, ASK_SUCCEEDED);
 		if (!link->rival_answers) {
-			look_again(a);
+			acceptor_look(a, LOOK_MS);
 			return;
 		}
 	}

@@ -223,6 +223,27 @@ def component_does_not_read():
         exactly_once(sent, delivered=found, back=errors)
 
 
+def answers_not_read():
+    """Who sends and does not read what comes back is not read either, and not closed: it gets all of it when it reads."""
+    with Site('<link-queue-bytes>1048576</link-queue-bytes>') as site:
+        link = site.connect('greedy', Hub())
+        greedy, alice, bob = link.start('greedy@%s/r' % DOMAIN), site.online('alice'), site.online('bob')
+        sent, errors = [], []
+        while not link.out and len(sent) < 60000:
+            numbers = ['c%d' % (len(sent) + i) for i in range(400)]
+            flood(greedy, 'nobody@' + DOMAIN, numbers)   # writes, and does not read
+            sent += numbers
+            near(alice, bob)
+        assert link.out, 'all of it was read: %d' % len(sent)
+
+        def all_there():
+            take(greedy, [], errors)
+            return len(errors) >= len(sent)
+        link.hub.until(all_there, lambda: '%d back of %d' % (len(errors), len(sent)), SECONDS)
+        exactly_once(sent, back=errors)
+        assert errors == sent and site.hits('link-queue-bytes') == 0
+
+
 # -- more than a shard can work off at once -------------------------------------------------------------------------------------
 
 def near(alice, bob):
@@ -395,6 +416,7 @@ CASES = {
     'a c2s that does not read': does_not_read,
     'several c2s that do not read': several_do_not_read,
     'a component that does not read': component_does_not_read,
+    'a c2s that does not read its answers': answers_not_read,
     'a c2s that floods': floods,
     'one user flooded by all': all_to_one,
     'a worker kept busy': busy_shard,
