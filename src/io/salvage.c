@@ -193,14 +193,16 @@ static bool go_on(struct link *link, uint32_t *budget, bool all)
 /* Has some link much waiting? It is looked at again soon. */
 static bool links_are_full(struct acceptor *a)
 {
-	bool full = !crowd_has_room(a->io, a->io->cfg.tuning.link_bytes / PART);
-
-	a->wrecks_since = !full ? 0 : a->wrecks_since ? a->wrecks_since : a->now;
-	full = full && a->now - a->wrecks_since < PATIENCE_MS;
-	a->wrecks_look = full ? a->now + LOOK_MS : 0;
-	if (!full)
-		a->wrecks_since = 0;
-	return full;
+	if (!crowd_has_room(a->io, a->io->cfg.tuning.link_bytes / PART)) {
+		if (!a->wrecks_since)
+			a->wrecks_since = a->now;
+		if (a->now - a->wrecks_since < PATIENCE_MS) {
+			a->wrecks_look = a->now + LOOK_MS;
+			return true;
+		}
+	}
+	a->wrecks_since = a->wrecks_look = 0;
+	return false;
 }
 
 void salvage(struct acceptor *a, bool all)

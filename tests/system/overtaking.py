@@ -54,11 +54,13 @@ def probe_answer(world):
     alice.send("<presence type='unavailable'/>")
     alice.send('<presence/>')   # asks again: rows are read in order, behind this answer no other is on its way
     got = []
-    while 'away' not in got:
+    while 'gone' not in got or 'away' not in got[got.index('gone'):]:
         see(alice, bob, got)
     alice.send("<iq type='get' id='last' to='%s'><x xmlns='urn:x'/></iq>" % bob.bare)
     while 'last' not in got:
         see(alice, bob, got)
+    if got[0] == 'away':   # the first answer was read before bob was loaded, and was true then
+        got.pop(0)
     assert got == ['here', 'gone', 'away', 'last'], got
     bench.close()
 
