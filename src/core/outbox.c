@@ -72,6 +72,11 @@ bool outbox_closed(const struct outbox *ob)
 	return atomic_load_explicit(&o->state, memory_order_acquire) & OB_CLOSED;
 }
 
+uint64_t outbox_waiting(const struct outbox *ob)
+{
+	return outbox_closed(ob) ? 0 : atomic_load_explicit(&((struct outbox *)(uintptr_t)ob)->queued, memory_order_relaxed);
+}
+
 /* A chunk's way out: its notes come back, its bytes leave the count. */
 static void chunk_done(struct outbox *ob, struct out_chunk *c, bool written)
 {

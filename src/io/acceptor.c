@@ -289,9 +289,7 @@ static int sleep_ms(const struct acceptor *a)
 {
 	uint64_t until = a->now + TICK_MS;
 
-	if (a->wrecks && !a->wrecks_wait && a->wrecks_look <= a->now)
-		return 0;
-	if (a->wrecks_look > a->now && a->wrecks_look < until)
+	if (a->wrecks && !a->wrecks_wait && a->wrecks_look < until)
 		until = a->wrecks_look;
 	if (a->look && a->look < until)
 		until = a->look;

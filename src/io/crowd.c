@@ -9,23 +9,17 @@
 #include "shardsm/rcu.h"
 #include "shardsm/stats.h"
 
-static uint64_t waiting(const struct outbox *ob)
-{
-	/* A closed one forgets what it has, or has done so. */
-	return outbox_closed(ob) ? 0 : atomic_load_explicit(&((struct outbox *)(uintptr_t)ob)->queued, memory_order_relaxed);
-}
-
 /* Who has the most waiting, NULL: there is nobody; and what all have. */
 static struct outbox *fullest(const struct io *io, uint64_t *sum)
 {
 	struct audience all = { .accept = true };
 	struct outbox *most = names_router_rcu(io->cfg.names);
 
-	*sum = most ? waiting(most) : 0;
+	*sum = most ? outbox_waiting(most) : 0;
 	audience_collect(&all, io->cfg.names);
 	for (uint32_t i = 0; i < all.n; i++) {
-		*sum += waiting(all.obs[i]);
-		if (!most || waiting(all.obs[i]) > waiting(most))
+		*sum += outbox_waiting(all.obs[i]);
+		if (!most || outbox_waiting(all.obs[i]) > outbox_waiting(most))
 			most = all.obs[i];
 	}
 	audience_free(&all);
@@ -37,7 +31,7 @@ bool crowd_has_room(const struct io *io, uint64_t bytes)
 	uint64_t sum;
 	const struct outbox *most = fullest(io, &sum);
 
-	return !most || waiting(most) <= bytes;
+	return !most || outbox_waiting(most) <= bytes;
 }
 
 void crowd_thin_out(const struct io *io)

@@ -4,6 +4,7 @@
  * may still be in write() its number must not become another connection's.
  */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -525,6 +526,7 @@ static bool link_read(struct link *link, size_t *turn)
 	uint32_t room;
 	ssize_t n;
 
+	assert(!link_shakes_hands(link));
 	if (!link_room(link)) {
 		link_end(link, "policy-violation", "more bytes than a frame may have");
 		return false;
@@ -547,23 +549,16 @@ static bool link_read(struct link *link, size_t *turn)
 	link->in_len += (uint32_t)n;
 	hold_forgive(link);
 	link_pump(link);
-	return link_alive(link) && !link->held;
+	return link_alive(link) && !link->held && !link_shakes_hands(link); /* what comes next is TLS's own, see starttls_go_on() */
 }
 
 #define UNREAD_PART 4 /* of its limit: a read's answers are far less than the rest */
 #define UNREAD_MS 5
 
-static bool has_unread(const struct link *link, unsigned part)
-{
-	struct outbox *ob = (struct outbox *)(uintptr_t)&link->ob;
-
-	return !outbox_closed(ob) && atomic_load_explicit(&ob->queued, memory_order_relaxed) > ob->limit / part;
-}
-
 /* Who sends, and does not read as fast what comes back, is not read either: else it would be closed for what itself has asked for. */
 static bool is_unread(struct link *link)
 {
-	if (likely(!has_unread(link, UNREAD_PART)) || link->stage != LINK_ONLINE)
+	if (likely(outbox_waiting(&link->ob) <= link->ob.limit / UNREAD_PART) || link->stage != LINK_ONLINE)
 		return false;
 	link->unread = true;
 	link_watch(link, 0, EPOLLIN);
@@ -573,7 +568,7 @@ static bool is_unread(struct link *link)
 
 void link_unread_look(struct link *link)
 {
-	if (has_unread(link, 2 * UNREAD_PART)) {
+	if (outbox_waiting(&link->ob) > link->ob.limit / (2 * UNREAD_PART)) {
 		acceptor_look(link->home, UNREAD_MS);
 		return;
 	}

@@ -197,7 +197,7 @@ def several_do_not_read():
 
 def component_does_not_read():
     """A XEP-0114 component: what was on its way to it goes back."""
-    with Site('<link-queue-bytes>4194304</link-queue-bytes>') as site:
+    with Site('<link-queue-bytes>1048576</link-queue-bytes>') as site:
         aside = Hub()
         slow = LegacyComponent(aside, ('127.0.0.1', site.port), 'ext.test')
         slow.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -224,15 +224,14 @@ def component_does_not_read():
 
 
 def answers_not_read():
-    """Who sends and does not read what comes back is not read either, and not closed: it gets all of it when it reads. The limit leaves place
-    for what shards have before them when reading stops."""
-    with Site('<link-queue-bytes>16777216</link-queue-bytes>') as site:
+    """Who sends and does not read what comes back is not read either, and not closed: it gets all of it, in order, when it reads."""
+    with Site('<link-queue-bytes>1048576</link-queue-bytes>') as site:
         link = site.connect('greedy', Hub())
         greedy, alice, bob = link.start('greedy@%s/r' % DOMAIN), site.online('alice'), site.online('bob')
         sent, errors = [], []
         while not link.out and len(sent) < 60000:
             numbers = ['c%d' % (len(sent) + i) for i in range(400)]
-            flood(greedy, 'nobody@' + DOMAIN, numbers)   # writes, and does not read
+            flood(greedy, 'user@nowhere.test', numbers)   # writes, and does not read
             sent += numbers
             near(alice, bob)
         assert link.out, 'all of it was read: %d' % len(sent)
@@ -242,6 +241,7 @@ def answers_not_read():
             return len(errors) >= len(sent)
         link.hub.until(all_there, lambda: '%d back of %d' % (len(errors), len(sent)), SECONDS)
         exactly_once(sent, back=errors)
+        in_order(errors)
         assert site.hits('link-queue-bytes') == 0
 
 
