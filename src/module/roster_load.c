@@ -25,12 +25,10 @@ struct group_row {
 static int by_jid(const void *a, const void *b)
 {
 	const struct group_row *x = a, *y = b;
-	int c = memcmp(x->jid.p, y->jid.p, x->jid.n < y->jid.n ? x->jid.n : y->jid.n);
+	int c = span_compare(x->jid, y->jid);
 
 	if (c)
 		return c;
-	if (x->jid.n != y->jid.n)
-		return x->jid.n < y->jid.n ? -1 : 1;
 	return x->row < y->row ? -1 : 1;
 }
 

@@ -45,13 +45,6 @@ bool roster_version_put(struct user *u, const struct roster_version *v)
 	return true;
 }
 
-static int compare(struct span a, struct span b)
-{
-	int c = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
-
-	return c ? c : (int)a.n - (int)b.n;
-}
-
 /* The place of jid in the sorted array; found says whether it is there. */
 static uint32_t place(const struct roster *r, struct span jid, bool *found)
 {
@@ -59,7 +52,7 @@ static uint32_t place(const struct roster *r, struct span jid, bool *found)
 
 	while (lo < hi) {
 		uint32_t mid = (lo + hi) / 2;
-		int c = compare(item_jid(r->items[mid]), jid);
+		int c = span_compare(item_jid(r->items[mid]), jid);
 
 		if (c == 0) {
 			*found = true;
