@@ -32,6 +32,12 @@ static struct span ns_of(const char *name)
 	return bar ? span_of(name, (size_t)(bar - name)) : (struct span){ 0 };
 }
 
+/* A stanza's namespace; a component may say either on its link. */
+static bool is_stanzas(struct span ns, bool accept)
+{
+	return span_is(ns, NS_CLIENT) || (accept && span_is(ns, NS_ACCEPT));
+}
+
 static enum element expected_element(const char *top, bool accept)
 {
 	static const struct {
@@ -40,7 +46,7 @@ static enum element expected_element(const char *top, bool accept)
 	} names[] = { { "route", EL_ROUTE }, { "presence", EL_ADVERT }, { "bind", EL_BIND }, { "unbind", EL_UNBIND }, { "throttle", EL_THROTTLE } };
 
 	if (accept)
-		return span_is(ns_of(top), NS_ACCEPT) && (span_is(local_of(top), "message") || span_is(local_of(top), "presence") ||
+		return is_stanzas(ns_of(top), true) && (span_is(local_of(top), "message") || span_is(local_of(top), "presence") ||
 			span_is(local_of(top), "iq")) ? EL_STANZA : EL_OTHER;
 	for (size_t i = 0; span_is(ns_of(top), NS_COMPONENT) && i < sizeof(names) / sizeof(*names); i++)
 		if (span_is(local_of(top), names[i].name))
@@ -54,7 +60,7 @@ static enum payload expected_payload(const char *payload, bool accept)
 
 	if (!*payload)
 		return PL_NONE;
-	if (span_is(ns, accept ? NS_ACCEPT : NS_CLIENT))
+	if (is_stanzas(ns, accept))
 		return span_is(local, "message") ? PL_MESSAGE : span_is(local, "presence") ? PL_PRESENCE : span_is(local, "iq") ? PL_IQ : PL_CLIENT;
 	if (span_is(ns, NS_SESSION))
 		return span_is(local, "session") ? PL_SESSION : span_is(local, "sessions") ? PL_SESSIONS : PL_OTHER;
@@ -176,14 +182,16 @@ const char *compare_envelope(const struct route *r, const char *frame, bool acce
 	return r->payload == PL_NONE ? NULL : compare_payload(&h, accept);
 }
 
-/* As the frame is sent on: a new start tag, the old content, the old end tag. */
-static void forward(const struct route *r, const char *frame, bool accept, struct buf *out)
+/* As the frame is sent on: a new start tag in the namespace that it had, the old content, the old end tag. */
+static void forward(const struct route *r, const char *frame, struct span ns, struct buf *out)
 {
 	struct span tag = slice_of(frame, r->tag);
 
 	buf_str(out, "<");
 	buf_put(out, tag);
-	buf_str(out, accept ? " xmlns='" NS_ACCEPT "'" : " xmlns='" NS_CLIENT "'");
+	buf_str(out, " xmlns='");
+	buf_put(out, ns);
+	buf_str(out, "'");
 	if (r->flags & ROUTE_SESSION_PREFIX) {
 		buf_str(out, " xmlns:");
 		buf_put(out, slice_of(frame, r->session_prefix));
@@ -206,14 +214,19 @@ static void forward(const struct route *r, const char *frame, bool accept, struc
 const char *compare_forwarded(const struct route *r, const char *frame, bool accept)
 {
 	struct buf out, as_came, as_sent;
+	struct oracle_envelope e;
 	const char *what = NULL;
 
 	if (r->payload < PL_MESSAGE || r->payload > PL_CLIENT)
 		return NULL;
+	if (!oracle_envelope(span_of(frame, r->len), accept ? NS_ACCEPT : NULL, accept ? 1 : 2, &e))
+		return "not well-formed";
+	if (e.cut)
+		return NULL;
 	buf_init(&out);
 	buf_init(&as_came);
 	buf_init(&as_sent);
-	forward(r, frame, accept, &out);
+	forward(r, frame, ns_of(e.payload), &out);
 	if (!!(r->flags & ROUTE_ENDS_EMPTY) != (frame[r->start.off + r->start.len - 2] == '/'))
 		what = "an end tag";
 	if (!oracle_digest(buf_span(&out), NULL, 1, &as_sent))
