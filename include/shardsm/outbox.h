@@ -58,6 +58,8 @@ bool outbox_lost(struct outbox *ob, struct span *bytes, uint32_t *written);
  * are filled share no count: OUTBOX_STEP for each of them may wait besides. */
 #define OUTBOX_STEP ((uint64_t)1 << 20)
 void outboxes_limit(uint64_t bytes);
+uint64_t outboxes_kept(void);     /* bytes that closed ones keep for outbox_lost() */
+bool outboxes_keep_much(void);    /* more than may wait in all together */
 
 /* Posted to a mailbox when everything that its thread had appended before has been handed to the kernel, or never will be. */
 struct out_note {

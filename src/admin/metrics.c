@@ -5,6 +5,7 @@
  */
 #include "admin/admin.h"
 #include "config.h"
+#include "shardsm/outbox.h"
 #include "shardsm/rcu.h"
 #include "shardsm/stats.h"
 
@@ -170,6 +171,7 @@ static void write_gauges(const struct admin *admin, struct buf *out)
 		{ "shardsm_sessions", "Sessions there are.", stat_left(STAT_SESSIONS_STARTED, STAT_SESSIONS_ENDED) },
 		{ "shardsm_users", "Users in memory.", stat_left(STAT_USERS_LOADED, STAT_USERS_UNLOADED) },
 		{ "shardsm_links", "Links that are logged in.", stat_left(STAT_LINKS_UP, STAT_LINKS_DOWN) },
+		{ "shardsm_salvage_bytes", "What links that are gone were not sent, until it is on its way again.", outboxes_kept() },
 		{ "shardsm_store_requests_in_flight", "Requests to the database without an answer yet.", metrics_in_flight() },
 	};
 

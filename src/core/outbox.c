@@ -19,10 +19,23 @@ enum write_result { WRITE_DRAINED, WRITE_STUCK, WRITE_DEAD };
 
 static _Atomic uint64_t steps;      /* that wait in all outboxes */
 static _Atomic uint64_t most_steps; /* 0: any number */
+static _Atomic uint64_t kept;       /* bytes of what closed ones were not written, until outbox_lost() has had it */
 
 void outboxes_limit(uint64_t bytes)
 {
 	atomic_store_explicit(&most_steps, bytes / OUTBOX_STEP, memory_order_relaxed);
+}
+
+bool outboxes_keep_much(void)
+{
+	uint64_t most = atomic_load_explicit(&most_steps, memory_order_relaxed);
+
+	return most && outboxes_kept() > most * OUTBOX_STEP;
+}
+
+uint64_t outboxes_kept(void)
+{
+	return atomic_load_explicit(&kept, memory_order_relaxed);
 }
 
 static bool crowded(void)
@@ -95,6 +108,7 @@ static void chunk_done(struct outbox *ob, struct out_chunk *c, bool written)
 		free(c);
 		return;
 	}
+	atomic_fetch_add_explicit(&kept, out_chunk_weight(c), memory_order_relaxed);
 	c->notes = NULL;
 	c->next = NULL;
 	*ob->lost_end = c;
@@ -107,6 +121,7 @@ bool outbox_lost(struct outbox *ob, struct span *bytes, uint32_t *written)
 
 	if (bytes->p && c) {
 		ob->lost = c->next;
+		atomic_fetch_sub_explicit(&kept, out_chunk_weight(c), memory_order_relaxed);
 		free(c);
 		c = ob->lost;
 	}

@@ -29,12 +29,17 @@ void hold_forgive(struct link *link)
 	link->burst = less < link->burst ? link->burst - (uint32_t)less : 0;
 }
 
+bool hold_sends_much(const struct link *link)
+{
+	return link->burst > MUCH;
+}
+
 static uint64_t most(const struct link *link, uint32_t shard)
 {
 	const struct io_config *cfg = &link->home->io->cfg;
 	uint64_t share = mailbox_share(cfg->shards[shard]);
 
-	return link->burst > MUCH && share < cfg->tuning.shard_bytes ? share : cfg->tuning.shard_bytes;
+	return hold_sends_much(link) && share < cfg->tuning.shard_bytes ? share : cfg->tuning.shard_bytes;
 }
 
 bool hold_is_full(const struct link *link, uint32_t shard)

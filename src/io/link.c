@@ -555,10 +555,16 @@ static bool link_read(struct link *link, size_t *turn)
 #define UNREAD_PART 4 /* of its limit: a read's answers are far less than the rest */
 #define UNREAD_MS 5
 
-/* Who sends, and does not read as fast what comes back, is not read either: else it would be closed for what itself has asked for. */
+/* Who sends, and does not read as fast what comes back, is not read either: else it would be closed for what itself has asked for.
+ * Nor who sends much, while more is left of links that are gone than may wait: it may be what fills them. */
+static bool is_to_wait(const struct link *link, unsigned part)
+{
+	return outbox_waiting(&link->ob) > link->ob.limit / part || (hold_sends_much(link) && outboxes_keep_much());
+}
+
 static bool is_unread(struct link *link)
 {
-	if (likely(outbox_waiting(&link->ob) <= link->ob.limit / UNREAD_PART) || link->stage != LINK_ONLINE)
+	if (likely(!is_to_wait(link, UNREAD_PART)) || link->stage != LINK_ONLINE)
 		return false;
 	link->unread = true;
 	link_watch(link, 0, EPOLLIN);
@@ -568,7 +574,7 @@ static bool is_unread(struct link *link)
 
 void link_unread_look(struct link *link)
 {
-	if (outbox_waiting(&link->ob) > link->ob.limit / (2 * UNREAD_PART)) {
+	if (is_to_wait(link, 2 * UNREAD_PART)) {
 		acceptor_look(link->home, UNREAD_MS);
 		return;
 	}

@@ -261,6 +261,7 @@ bool crowd_has_room(const struct io *io, uint64_t bytes);
 bool hold_is_full(const struct link *link, uint32_t shard); /* for a frame of this link */
 void hold_count(struct link *link, uint32_t bytes);  /* it has sent so much on */
 void hold_forgive(struct link *link);                /* what it sent a while ago is not held against it */
+bool hold_sends_much(const struct link *link);       /* at the moment */
 /* Nothing more of it is worked off; shard NONE: until takeover.c says so. */
 void link_pause(struct link *link, uint32_t shard, const char *frame, const struct route *route);
 void hold_leave(struct link *link);                  /* whether it is held or not: it waits no more */

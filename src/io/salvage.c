@@ -190,10 +190,10 @@ static bool go_on(struct link *link, uint32_t *budget, bool all)
 	}
 }
 
-/* Has some link much waiting? It is looked at again soon. */
+/* Has some link much waiting? It is looked at again soon. What is left of others may not pile up for that. */
 static bool links_are_full(struct acceptor *a)
 {
-	if (!crowd_has_room(a->io, a->io->cfg.tuning.link_bytes / PART)) {
+	if (!outboxes_keep_much() && !crowd_has_room(a->io, a->io->cfg.tuning.link_bytes / PART)) {
 		if (!a->wrecks_since)
 			a->wrecks_since = a->now;
 		if (a->now - a->wrecks_since < PATIENCE_MS) {

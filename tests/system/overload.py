@@ -195,6 +195,63 @@ def several_do_not_read():
         assert site.hits('write-queue-bytes') == 1 and site.hits('link-queue-bytes') == 0
 
 
+def closed_one_by_one():
+    """Salvage waits for a link that has much waiting, but what is left of links that are gone does not pile up for that."""
+    most = 3 * MIB
+    with Site('<link-queue-bytes>%d</link-queue-bytes><write-queue-bytes>%d</write-queue-bytes>' % (MIB, most)) as site:
+        alone, aside = Hub(), Hub()
+        stuck_link = site.connect('stuck', alone, 65536)
+        stuck, alice = stuck_link.start('stuck@%s/r' % DOMAIN), site.online('alice')
+        sent, found, left, errors = {stuck: []}, {stuck: []}, [], []
+
+        def send(session):
+            numbers = ['m%d' % (sum(map(len, sent.values())) + i) for i in range(100)]
+            flood(alice, session.jid, numbers)
+            sent[session] += numbers
+            alice.send("<iq type='get' id='behind' to='%s'><query xmlns='urn:test:nothing'/></iq>" % session.bare)
+            site.hub.until(lambda: any(s.get('id') == 'behind' for s in alice.queue), 'what was sent behind it', SECONDS)
+            take(alice, [], errors)
+            metrics = site.metrics()
+            left.append(metrics['shardsm_salvage_bytes'])
+            return sum(v for k, v in metrics.items() if k.startswith('shardsm_link_queue_bytes{name="%s"' % session.c2s.names[0]))
+        while send(stuck) < MIB / 4:
+            assert len(sent[stuck]) < 40000, 'the kernel takes all of it'
+        for i in range(12):
+            link = site.connect('gone%d' % i, aside, 65536)
+            session = link.start('gone%d@%s/r' % (i, DOMAIN))
+            sent[session], found[session] = [], []
+            while site.hits('link-queue-bytes') + site.hits('write-queue-bytes') == i:
+                send(session)
+                assert len(sent[session]) < 40000, 'never closed'
+        print('# at most %d bytes were left of links that are gone' % max(left), flush=True)
+        assert max(left) > MIB / 2, 'nothing was left: nothing is shown'
+        assert max(left) < 2 * most
+        aside.until(lambda: all(session.c2s.eof for session in sent if session != stuck), 'the end of the links', SECONDS)
+
+        def read():
+            take(stuck, found[stuck], errors)
+            return len(found[stuck]) >= len(sent[stuck])
+        alone.until(read, lambda: '%d of %d' % (len(found[stuck]), len(sent[stuck])), SECONDS)
+        for session in sent:
+            take(session, found[session], errors)
+        got = []
+        for session in sent:   # one after the other: all of it at once is more than a link may have waiting
+            if session == stuck:
+                continue
+            again, stored = site.c2s.start(session.jid), []
+            again.send('<presence/>')
+
+            def all_there():
+                take(again, stored, errors)
+                take(alice, [], errors)
+                return len(found[session]) + len(stored) >= len(sent[session])
+            site.hub.until(all_there, lambda: '%d stored of %d' % (len(stored), len(sent[session]) - len(found[session])), SECONDS)
+            got += stored
+        exactly_once(sum(sent.values(), []), delivered=sum(found.values(), []), stored=got, back=errors)
+        assert not errors, '%d came back that are stored' % len(errors)
+        assert not stuck_link.eof, 'the link that waits was closed'
+
+
 def component_does_not_read():
     """A XEP-0114 component: what was on its way to it goes back."""
     with Site('<link-queue-bytes>1048576</link-queue-bytes>') as site:
@@ -416,6 +473,7 @@ def login_storm():
 CASES = {
     'a c2s that does not read': does_not_read,
     'several c2s that do not read': several_do_not_read,
+    'c2s that do not read, one after the other': closed_one_by_one,
     'a component that does not read': component_does_not_read,
     'a c2s that does not read its answers': answers_not_read,
     'a c2s that floods': floods,
