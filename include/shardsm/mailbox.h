@@ -20,6 +20,7 @@ enum letter_kind {
 	LETTER_STOP,      /* finish what is queued, then stop */
 	LETTER_EXIT,      /* to a shard: end the thread */
 	LETTER_JOB,       /* to a shard: a function to run there */
+	LETTER_ROUND,     /* from shard to shard and back: all have worked off what they had been sent before */
 	LETTER_ASK,       /* to a shard and back: struct server_answer */
 	LETTER_HALT,      /* see standstill.h */
 	LETTER_ROOM,      /* struct room_letter: where it asked there is room again */

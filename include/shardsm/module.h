@@ -175,7 +175,6 @@ typedef enum verdict resume_fn(struct event *ev, struct store_req *answer);
 
 enum ask_flags {
 	ASK_FREE = 1,   /* later packets of the user do not wait behind this one */
-	ASK_WRITTEN = 2, /* (shard's own) not a store request: waits for an outbox note */
 	ASK_AFTER_WRITES = 4,
 	ASK_QUIET = 8,   /* (shard's own) STORE_QUIET */
 };
@@ -192,6 +191,10 @@ void store_write(struct shard *shard, struct store_req **req);
 void store_write_of(struct user *u, struct store_req **req);
 /* store_status() as an error for the one who asked; logs it, with what was being done. */
 enum verdict event_store_error(struct event *ev, const struct store_req *answer, const char *what);
+/* Bytes that this shard may send at once to a session's link, where more can wait; 0: none. */
+uint64_t session_room(const struct session *s);
+/* The same without a request, until everything sent to the event's session so far was written to its link, or never will be: answer NULL. */
+enum verdict event_await_written(struct event *ev, resume_fn *fn) MUST_USE;
 /* Calls fn on this shard when everything sent to that session so far was written to its link (or never will be: answer NULL and
  * written false). Not parked: the event's packet is not kept. */
 typedef void written_fn(struct shard *shard, struct user *u, bool written, uint64_t arg);

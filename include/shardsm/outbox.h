@@ -49,6 +49,9 @@ void outbox_close(struct outbox *ob);    /* the link's acceptor: nothing is writ
 void outbox_writable(struct outbox *ob); /* the link's acceptor: try again */
 bool outbox_shut(struct outbox *ob);     /* any thread: the same; whoever asked must see to it that the acceptor closes the link. False: it was closed */
 bool outbox_closed(const struct outbox *ob);
+/* Any thread: bytes that may come before so much waits that who causes more had better wait. A closed one has room for anything. */
+uint64_t outbox_room(const struct outbox *ob);
+bool outbox_is_behind(const struct outbox *ob); /* by far: although nobody has begun to cause more meanwhile */
 uint64_t outbox_waiting(const struct outbox *ob); /* any thread: bytes to be written; of a closed one 0, it forgets what it has, or has done so */
 /* From ops->free on: what was handed over and not written to its end, chunk by chunk in that order, and how much of the chunk was written.
  * What was reserved in one piece is in one chunk. The bytes live until the next call. False: that was all. */
@@ -84,5 +87,8 @@ bool out_put(struct out_tray *tray, struct outbox *ob, struct span bytes) MUST_U
 bool out_note(struct out_tray *tray, struct outbox *ob, struct out_note **note) MUST_USE;
 /* End of the burst: hands every open chunk over and writes where nobody else is writing. */
 void out_flush(struct out_tray *tray);
+/* Between two packets: what is much for one outbox is handed over before the burst ends, so that it is counted there, and written meanwhile.
+ * Returns how often that was so. */
+uint32_t out_relieve(struct out_tray *tray);
 
 #endif

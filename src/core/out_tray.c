@@ -11,16 +11,20 @@
 /* Less than this in a chunk moves to one of its own size at the hand-over: a blocked link then holds what it counts. */
 #define CHUNK_SMALL 4096
 #define SPARE_MAX 4
+#define MUCH (256u * 1024) /* for one outbox: see out_relieve() */
 
 struct tray_slot {
 	struct outbox *ob;
 	struct out_chunk *first, *last;
+	uint32_t bytes;         /* of the chunks before the last */
 };
 
 struct out_tray {
 	struct tray_slot *slots;
 	uint32_t n, cap;
 	uint32_t last;          /* the slot found last */
+	bool much;              /* some outbox gets much */
+	uint32_t relieved;      /* how often it was handed over early */
 	uint32_t *index;        /* open addressing over the outbox's address: slot + 1, 0 empty; 2 * cap of them */
 	struct out_chunk *spare;
 	uint32_t spares;
@@ -108,12 +112,25 @@ static struct tray_slot *slot_of(struct out_tray *tray, struct outbox *ob)
 		return NULL;
 	i = slot_probe(tray, ob);
 	if (!tray->index[i]) {
-		tray->slots[tray->n] = (struct tray_slot){ ob, NULL, NULL };
+		tray->slots[tray->n] = (struct tray_slot){ ob, NULL, NULL, 0 };
 		tray->index[i] = ++tray->n;
 		outbox_ref(ob);
 	}
 	tray->last = tray->index[i] - 1;
 	return &tray->slots[tray->last];
+}
+
+static void slot_hand_over(struct tray_slot *slot)
+{
+	struct out_chunk *first = slot->first;
+	uint64_t weight = 0;
+
+	for (struct out_chunk *c = first; c; c = c->next)
+		weight += out_chunk_weight(c);
+	slot->first = slot->last = NULL;
+	slot->bytes = 0;
+	cds_wfcq_node_init(&first->node);
+	outbox_hand_over(slot->ob, first, weight);
 }
 
 /* The chunk of ob that has room for n bytes. */
@@ -127,6 +144,10 @@ static struct out_chunk *chunk_for(struct out_tray *tray, struct outbox *ob, siz
 	c = slot->last;
 	if (likely(c && c->cap - c->used >= n))
 		return c;
+	if (c) {
+		slot->bytes += c->used;
+		tray->much |= slot->bytes >= MUCH;
+	}
 	c = chunk_new(tray, n);
 	if (!c)
 		return NULL;
@@ -210,16 +231,12 @@ static struct out_chunk *chunk_fit(struct out_tray *tray, struct out_chunk *c)
 static void slot_flush(struct out_tray *tray, struct tray_slot *slot)
 {
 	struct out_chunk *first = slot->first;
-	uint64_t weight = 0;
 
 	if (first && !first->next && first->used == 0 && !first->notes) {
 		chunk_spare(tray, first);
 	} else if (first) {
-		first = chunk_fit(tray, first);
-		for (struct out_chunk *c = first; c; c = c->next)
-			weight += out_chunk_weight(c);
-		cds_wfcq_node_init(&first->node);
-		outbox_hand_over(slot->ob, first, weight);
+		slot->first = chunk_fit(tray, first);
+		slot_hand_over(slot);
 	}
 	outbox_unref(&slot->ob);
 }
@@ -231,7 +248,19 @@ void out_flush(struct out_tray *tray)
 	for (uint32_t i = 0; i < tray->n; i++)
 		slot_flush(tray, &tray->slots[i]);
 	tray->n = 0;
+	tray->much = false;
 	memset(tray->index, 0, 2 * tray->cap * sizeof *tray->index);
+}
+
+uint32_t out_relieve(struct out_tray *tray)
+{
+	if (likely(!tray->much))
+		return tray->relieved;
+	for (uint32_t i = 0; i < tray->n; i++)
+		if (tray->slots[i].bytes >= MUCH)
+			slot_hand_over(&tray->slots[i]);
+	tray->much = false;
+	return ++tray->relieved;
 }
 
 void out_tray_free(struct out_tray **trayp)

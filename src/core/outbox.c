@@ -14,6 +14,9 @@
 #define WRITE_IOV 64
 /* A thread that writes for others too stops here and lets the acceptor go on: it has a burst of its own to return to. */
 #define WRITE_TURN_BYTES (4u << 20)
+/* Of its limit: what is on its way there already must find room in the rest. */
+#define ROOM_PART 4
+#define BEHIND_PART 2
 
 enum write_result { WRITE_DRAINED, WRITE_STUCK, WRITE_DEAD };
 
@@ -88,6 +91,18 @@ bool outbox_closed(const struct outbox *ob)
 uint64_t outbox_waiting(const struct outbox *ob)
 {
 	return outbox_closed(ob) ? 0 : atomic_load_explicit(&((struct outbox *)(uintptr_t)ob)->queued, memory_order_relaxed);
+}
+
+uint64_t outbox_room(const struct outbox *ob)
+{
+	uint64_t waiting = outbox_waiting(ob), most = ob->limit / ROOM_PART;
+
+	return waiting < most ? most - waiting : 0;
+}
+
+bool outbox_is_behind(const struct outbox *ob)
+{
+	return outbox_waiting(ob) > ob->limit / BEHIND_PART;
 }
 
 /* A chunk's way out: its notes come back, its bytes leave the count. */

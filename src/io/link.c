@@ -552,19 +552,18 @@ static bool link_read(struct link *link, size_t *turn)
 	return link_alive(link) && !link->held && !link_shakes_hands(link); /* what comes next is TLS's own, see starttls_go_on() */
 }
 
-#define UNREAD_PART 4 /* of its limit: a read's answers are far less than the rest */
 #define UNREAD_MS 5
 
 /* Who sends, and does not read as fast what comes back, is not read either: else it would be closed for what itself has asked for.
  * Nor who sends much, while more is left of links that are gone than may wait: it may be what fills them. */
-static bool is_to_wait(const struct link *link, unsigned part)
+static bool is_to_wait(const struct link *link)
 {
-	return outbox_waiting(&link->ob) > link->ob.limit / part || (hold_sends_much(link) && outboxes_keep_much());
+	return !outbox_room(&link->ob) || (hold_sends_much(link) && outboxes_keep_much());
 }
 
 static bool is_unread(struct link *link)
 {
-	if (likely(!is_to_wait(link, UNREAD_PART)) || link->stage != LINK_ONLINE)
+	if (likely(!is_to_wait(link)) || link->stage != LINK_ONLINE)
 		return false;
 	link->unread = true;
 	link_watch(link, 0, EPOLLIN);
@@ -574,7 +573,7 @@ static bool is_unread(struct link *link)
 
 void link_unread_look(struct link *link)
 {
-	if (is_to_wait(link, 2 * UNREAD_PART)) {
+	if (is_to_wait(link)) {
 		acceptor_look(link->home, UNREAD_MS);
 		return;
 	}

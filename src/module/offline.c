@@ -221,32 +221,44 @@ static bool take_request(struct event *ev, struct span row)
 	return !ev->session->greeted;
 }
 
+static enum verdict on_room(struct event *ev, struct store_req *answer)
+{
+	(void)answer;
+	return ev->session ? ask_page(ev) : V_PASS;
+}
+
+/* As many rows as there is room for on the link, and one at least if there is any: somebody's stored messages must not end everybody's link. */
 static enum verdict on_page(struct event *ev, struct store_req *answer)
 {
-	uint32_t n = store_status(answer) == STORE_OK ? store_rows(answer, 0) : 0;
+	uint32_t n = store_status(answer) == STORE_OK ? store_rows(answer, 0) : 0, done = 0;
 	int64_t last = ev->user->flushed;
+	uint64_t room;
 
 	if (store_status(answer) != STORE_OK)
 		return event_store_error(ev, answer, "stored messages could not be read");
 	if (!ev->session)
 		return V_PASS;
-	for (uint32_t i = 0; i < n; i++) {
-		struct span row = store_value(answer, 0, i, QUEUE_XML).s;
+	room = session_room(ev->session);
+	if (n && !room)
+		return event_await_written(ev, on_room);
+	for (uint64_t sent = 0; done < n && sent < room; done++) {
+		struct span row = store_value(answer, 0, done, QUEUE_XML).s;
 
+		sent += row.n;
 		/* A row that is no stanza any more is dropped with the others: it would come again and again. */
 		if (!take_request(ev, row) && !stored_stale(ev, row) && !stored_to_session(ev->session, row))
 			log_limited(LOG_LEVEL_ERROR, SPAN_FMT ": row %lld of its queue is not a stanza and is dropped",
-				SPAN_ARG(store_req_owner(answer)), (long long)store_sequence(answer, 0, i));
-		last = store_sequence(answer, 0, i);
+				SPAN_ARG(store_req_owner(answer)), (long long)store_sequence(answer, 0, done));
+		last = store_sequence(answer, 0, done);
 	}
-	if (n) {
-		stat_add(STAT_OFFLINE_DELIVERED, n);
+	if (done) {
+		stat_add(STAT_OFFLINE_DELIVERED, done);
 		ev->user->flushed = last;
-		ev->user->queued -= n < ev->user->queued ? n : ev->user->queued;
+		ev->user->queued -= done < ev->user->queued ? done : ev->user->queued;
 		if (!when_written(ev->session, on_written, (uint64_t)last))
 			on_written(ev->shard, ev->user, false, 0);
 	}
-	return n == PAGE ? ask_page(ev) : V_PASS;
+	return done < n || n == PAGE ? ask_page(ev) : V_PASS;
 }
 
 static enum verdict ask_page(struct event *ev)

@@ -490,6 +490,9 @@ static void from_client(struct shard *shard, struct packet *p)
 	}
 	if (unlikely(shard->gone_peers))
 		sessions_reap(u);
+	/* What comes was asked about by defer(); of what waits for the user's answers from the store each waits for those before. */
+	if (u->draining && !u->parked && unlikely(outbox_is_behind(s->peer->link)))
+		user_await_written(s);
 	if (u->parked || (user_has_waiting(u) && !u->draining)) {
 		user_wait(u, p);
 		return;
@@ -562,9 +565,9 @@ static void resume(struct shard *shard, struct parked *park, struct store_req *r
 	shard->now = NULL;
 }
 
-void dispatch_resume(struct shard *shard, struct store_req *answer)
+void dispatch_resume(struct shard *shard, uint64_t token, struct store_req *answer)
 {
-	struct parked *park = park_take(shard, store_token(answer));
+	struct parked *park = park_take(shard, token);
 
 	if (park) {
 		struct user *u = park->user;

@@ -14,6 +14,7 @@
 SHARD_THREAD_BEGIN
 
 #define LIST_MOST (32u * 1024) /* bytes; a longer one goes in pieces */
+#define FRAME_BYTES 256        /* of what goes to a client, besides its content, about */
 #define LIST_FIRST 4096u       /* more than an addressee takes */
 _Static_assert(LIST_FIRST > JID_MAX + 64, "room for one");
 
@@ -72,6 +73,11 @@ static bool alone(const struct shard *shard, const struct jid *to)
 	return shard->server->set.detour || !to->node_len || !serves_domain(shard, jid_domain(to)) || (sender && sender->privacy);
 }
 
+void fanout_count(struct shard *shard, const struct packet *p)
+{
+	shard->fanned_out += p->route.content.len + p->to.len + FRAME_BYTES;
+}
+
 void fanout_add(struct shard *shard, struct packet *p)
 {
 	struct addressee *a;
@@ -100,6 +106,7 @@ void fanout_add(struct shard *shard, struct packet *p)
 	*a = (struct addressee){ hash, p->to.node_len, p->to.bare_len, p->to.len };
 	memcpy(a->text, p->to.s, p->to.len);
 	list->n += (uint32_t)size;
+	fanout_count(shard, p);
 }
 
 bool fanout_send(struct shard *shard, struct packet *p)
@@ -158,6 +165,7 @@ void fanout_deliver(struct shard *shard, struct packet *p)
 			p->from = from;
 			deliver_one(&ev, group[i], users[i]);
 		}
+		out_relieve(shard->out);
 	}
 	shard->shared.packet = NULL;
 }

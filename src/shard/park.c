@@ -162,24 +162,22 @@ void park_submit(struct shard *shard, const struct parked *park, struct store_re
 	store_submit(shard->server->set.store, req, &shard->box, park->token, flags);
 }
 
-enum verdict event_ask(struct event *ev, struct store_req **req, resume_fn *fn, unsigned flags, void *state)
+/* The event, kept as it is. NULL: no memory, or more waits than may. */
+static struct parked *park_event(const struct event *ev, resume_fn *fn, bool blocks)
 {
 	struct shard *shard = ev->shard;
 	struct user *u = ev->user;
 	struct parked *park = NULL;
 	struct packet *kept = NULL;
 
-	if (!*req || (ev->packet && !(kept = packet_hold(shard, ev->packet, u && u->draining))) || !(park = park_new(shard, u, !(flags & ASK_FREE)))) {
+	if ((ev->packet && !(kept = packet_hold(shard, ev->packet, u && u->draining))) || !(park = park_new(shard, u, blocks))) {
 		if (kept)
 			packet_unhold(shard, kept);
 		packet_drop(&kept);
-		store_req_free(req);
-		free(state);
-		return event_error(ev, SE_RESOURCE_CONSTRAINT);
+		return NULL;
 	}
 	park->packet = kept;
 	park->fn = fn;
-	park->state = state;
 	park->chain = ev->chain;
 	park->at = ev->at;
 	park->type = ev->type;
@@ -187,8 +185,64 @@ enum verdict event_ask(struct event *ev, struct store_req **req, resume_fn *fn, 
 	park->has_session = ev->session != NULL;
 	if (ev->session)
 		park->session = ev->session->id;
+	return park;
+}
+
+enum verdict event_ask(struct event *ev, struct store_req **req, resume_fn *fn, unsigned flags, void *state)
+{
+	struct shard *shard = ev->shard;
+	struct parked *park = *req ? park_event(ev, fn, !(flags & ASK_FREE)) : NULL;
+
+	if (!park) {
+		store_req_free(req);
+		free(state);
+		return event_error(ev, SE_RESOURCE_CONSTRAINT);
+	}
+	park->state = state;
 	park_submit(shard, park, req, (flags & ASK_AFTER_WRITES ? STORE_AFTER_WRITES : 0u) | (flags & ASK_QUIET ? STORE_QUIET : 0u));
 	return V_PARKED;
+}
+
+/* A note's token is a park like a store answer's. */
+static void on_room(struct shard *shard, struct user *u, bool written, uint64_t token)
+{
+	(void)u, (void)written;
+	dispatch_resume(shard, token, NULL);
+}
+
+/* Until what was sent to s is written. False: no memory, the park is gone. */
+static bool park_until_written(struct session *s, struct parked *park)
+{
+	struct shard *shard = s->user->owner;
+
+	if (when_written(s, on_room, park->token))
+		return true;
+	park_take(shard, park->token);
+	park_free(shard, &park);
+	return false;
+}
+
+enum verdict event_await_written(struct event *ev, resume_fn *fn)
+{
+	struct parked *park = park_event(ev, fn, true);
+
+	return park && park_until_written(ev->session, park) ? V_PARKED : event_error(ev, SE_RESOURCE_CONSTRAINT);
+}
+
+static enum verdict go_on(struct event *ev, struct store_req *answer)
+{
+	(void)ev, (void)answer;
+	return V_HANDLED; /* the user's packets do */
+}
+
+void user_await_written(struct session *s)
+{
+	struct parked *park = park_new(s->user->owner, s->user, true);
+
+	if (park) {
+		park->fn = go_on;
+		(void)park_until_written(s, park);
+	}
 }
 
 static enum verdict on_quiet_write(struct event *ev, struct store_req *answer)

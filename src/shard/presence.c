@@ -116,6 +116,7 @@ static void to_own(struct shard *shard, struct session *s, struct packet *p)
 		if (!session_available(other) || other->fake || (other == s && s->ended))
 			continue;
 		p->to = session_jid(other);
+		fanout_count(shard, p);
 		pass_on(shard, p);
 	}
 }

@@ -263,6 +263,11 @@ void peers_free(struct shard *shard)
 		peer_free(&shard->peers);
 }
 
+uint64_t session_room(const struct session *s)
+{
+	return outbox_room(s->peer->link) / s->user->owner->server->set.nshards;
+}
+
 void each_session(struct shard *shard, bool (*fn)(struct session *s, void *arg), void *arg)
 {
 	for (struct peer *peer = shard->peers; peer; peer = peer->next)

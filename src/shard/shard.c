@@ -36,7 +36,8 @@ static void on_batch(struct shard *shard, struct letter *l, struct ahead *ahead)
 	for (struct packet *p = batch_first(b); p; p = batch_next(b, p)) {
 		ahead_step(ahead);
 		count_in(p);
-		dispatch(shard, p);
+		if (!defer(shard, p))
+			dispatch(shard, p);
 	}
 	batch_free(&b);
 }
@@ -48,6 +49,7 @@ static void on_peer(struct shard *shard, struct letter *l)
 	if (l->kind == LETTER_PEER_GONE) {
 		struct span name = span_of(gone->name, gone->name_len);
 
+		defer_end(shard, gone->link);
 		user_peer_lost(shard, name, gone->link);
 		sessions_peer_gone(shard, name, gone->link);
 	}
@@ -57,33 +59,38 @@ static void on_peer(struct shard *shard, struct letter *l)
 	free(gone);
 }
 
-/* A note from an outbox: what was_written() asked for. Its token is a park like a store answer's. */
+/* A note from an outbox: what when_written() asked for. */
 struct written {
 	struct out_note note;
 	struct shard *shard;
-	struct user *user; /* pinned */
+	struct user *user; /* pinned; NULL: nobody */
 	written_fn *fn;
 	uint64_t arg;
 };
 
-bool when_written(struct session *s, written_fn *fn, uint64_t arg)
+bool link_when_written(struct shard *shard, struct outbox *link, struct user *u, written_fn *fn, uint64_t arg)
 {
-	struct shard *shard = s->user->owner;
 	struct written *w = malloc(sizeof(*w));
 
 	if (!w)
 		return false;
-	*w = (struct written){ .note.letter.kind = LETTER_WRITTEN, .note.to = &shard->box, .shard = shard, .user = s->user,
+	*w = (struct written){ .note.letter.kind = LETTER_WRITTEN, .note.to = &shard->box, .shard = shard, .user = u,
 		.fn = fn, .arg = arg };
 	struct out_note *note = &w->note;
 
-	if (!out_note(shard->out, s->peer->link, &note)) {
+	if (!out_note(shard->out, link, &note)) {
 		free(w);
 		return false;
 	}
-	w->user->pins++;
+	if (u)
+		u->pins++;
 	atomic_fetch_add_explicit(&shard->open_parks, 1, memory_order_relaxed);
 	return true;
+}
+
+bool when_written(struct session *s, written_fn *fn, uint64_t arg)
+{
+	return link_when_written(s->user->owner, s->peer->link, s->user, fn, arg);
 }
 
 static void on_written(struct shard *shard, struct letter *l)
@@ -93,9 +100,11 @@ static void on_written(struct shard *shard, struct letter *l)
 
 	atomic_fetch_sub_explicit(&shard->open_parks, 1, memory_order_relaxed);
 	w->fn(shard, u, w->note.written, w->arg);
-	u->pins--;
 	free(w);
-	user_settle(u);
+	if (u) {
+		u->pins--;
+		user_settle(u);
+	}
 }
 
 /* A function that another shard wants to be run here. */
@@ -186,7 +195,7 @@ static void on_letter(struct shard *shard, struct letter *l, struct ahead *ahead
 		on_batch(shard, l, ahead);
 		break;
 	case LETTER_STORE:
-		dispatch_resume(shard, (struct store_req *)l);
+		dispatch_resume(shard, store_token((struct store_req *)l), (struct store_req *)l);
 		break;
 	case LETTER_WRITTEN:
 		on_written(shard, l);
@@ -203,6 +212,9 @@ static void on_letter(struct shard *shard, struct letter *l, struct ahead *ahead
 		break;
 	case LETTER_JOB:
 		on_job(shard, l);
+		break;
+	case LETTER_ROUND:
+		on_round(shard, l);
 		break;
 	case LETTER_MAIL:
 		on_mail(shard, l);
@@ -248,6 +260,7 @@ bool shard_turn(struct shard *shard)
 			bytes += ((struct batch *)l)->used;
 		}
 		on_letter(shard, l, &ahead);
+		out_relieve(shard->out);
 		l = next;
 	}
 	stat_burst(packets);
@@ -255,6 +268,8 @@ bool shard_turn(struct shard *shard)
 	if (unlikely(shard->gone_peers))
 		sessions_end_gone(shard, GONE_BURST + packets);
 	shard_post_out(shard);
+	shard->fanned_out = 0;
+	shard->keeps_up = NULL;
 	if (began && bytes)
 		mailbox_pace(&shard->box, bytes, clock_mono_us() - began);
 	sessions_free_gone(shard);
@@ -537,6 +552,7 @@ static void shard_free(struct shard *shard)
 {
 	no_shard_runs();
 	drop_letters(&shard->box);
+	deferrals_free(shard);
 	users_free(shard);
 	peers_free(shard);
 	dispatch_tray_fini(&shard->tray);

@@ -117,6 +117,10 @@ struct shard {
 	struct parked *blocked SHARDS;       /* those that users' packets wait behind */
 	const struct event *now SHARDS;      /* whose chain runs: what is sent may be that user's. NULL: nobody's */
 	struct buf *lists;            /* fanout.c: addressees, one list for each shard */
+	struct deferral *deferrals SHARDS;
+	const struct outbox *keeps_up SHARDS; /* in this turn, as long as nothing much was sent; NULL: nobody was asked about */
+	uint32_t kept_up;             /* out_relieve() then */
+	uint64_t fanned_out SHARDS;          /* bytes that clients will get of what went to many in this turn, about */
 	struct shared shared;
 	struct buf scratch[SCRATCHES], wire, render, reply, fresh_id;
 	struct buf except SHARDS;            /* emit.c: of the packet that is passed on */
@@ -136,6 +140,15 @@ void shard_post_out(struct shard *shard) ON_SHARD; /* end of a burst: trays out 
 /* Works off what the mailbox holds, as one burst. False: it was empty. The shard's thread calls nothing else; a test may be that thread. */
 bool shard_turn(struct shard *shard) ON_SHARD;
 
+/* when_written() for any link. u: pinned meanwhile, may be NULL. */
+bool link_when_written(struct shard *shard, struct outbox *link, struct user *u, written_fn *fn, uint64_t arg) ON_SHARD MUST_USE;
+
+/* defer.c */
+bool defer(struct shard *shard, struct packet *p) ON_SHARD; /* does a packet that has come wait? Then it is kept, or was answered */
+void defer_end(struct shard *shard, const struct outbox *link) ON_SHARD; /* what waits of that link is worked off */
+void on_round(struct shard *shard, struct letter *letter) ON_SHARD;
+void deferrals_free(struct shard *shard) ON_SHARD;
+
 /* ahead.c: what dispatch() is about to look up. Begun with the letters of a turn; then a step before each packet of theirs, in their order. */
 struct ahead {
 	struct shard *shard;
@@ -152,7 +165,7 @@ void prefetch_users(struct shard *shard, const uint64_t *hashes, struct user **u
 /* dispatch.c: one packet, start to finish */
 void dispatch(struct shard *shard, struct packet *p) ON_SHARD;
 void dispatch_to_user(struct event *ev, struct user *u) ON_SHARD; /* fresh from event_init(), presence from one of our shards; u: whose it is */
-void dispatch_resume(struct shard *shard, struct store_req *answer) ON_SHARD;
+void dispatch_resume(struct shard *shard, uint64_t token, struct store_req *answer) ON_SHARD; /* NULL: of a park that waited for something else */
 void event_init(struct event *ev, struct shard *shard, struct packet *p) ON_SHARD;
 void event_fini(struct event *ev) ON_SHARD;
 void event_finish(struct event *ev, enum verdict v) ON_SHARD; /* what comes of a chain's verdict */
@@ -203,6 +216,7 @@ void user_forget(struct user *u) ON_SHARD; /* parts unloaded: a deleted account 
 bool fanout_init(struct shard *shard) MUST_USE;
 void fanout_fini(struct shard *shard);
 void fanout_add(struct shard *shard, struct packet *p) ON_SHARD;  /* to p->to: at once, or with the lists; not at all to a user of ours who is offline */
+void fanout_count(struct shard *shard, const struct packet *p) ON_SHARD; /* another that goes to one of many */
 bool fanout_send(struct shard *shard, struct packet *p) ON_SHARD MUST_USE; /* the lists; false: some of it was lost (no memory) */
 void fanout_deliver(struct shard *shard, struct packet *p) ON_SHARD; /* to each of its list */
 
@@ -237,6 +251,8 @@ void packet_unhold(struct shard *shard, const struct packet *held) ON_SHARD; /* 
 struct parked *park_new(struct shard *shard, struct user *u, bool blocks) ON_SHARD;
 struct parked *park_load(struct shard *shard, struct user *u) ON_SHARD; /* of a load: it blocks */
 struct parked *park_take(struct shard *shard, uint64_t token) ON_SHARD; /* NULL: unknown */
+/* The user's packets wait until what was sent to that session is written to its link, or never will be; without memory they do not. */
+void user_await_written(struct session *s) ON_SHARD;
 /* The park's question to the store. Takes it. */
 void park_submit(struct shard *shard, const struct parked *park, struct store_req **req, unsigned flags) ON_SHARD;
 void rows_flush(struct shard *shard) ON_SHARD; /* submits what event_rows() has gathered */

@@ -302,6 +302,86 @@ def answers_not_read():
         assert site.hits('link-queue-bytes') == 0
 
 
+def much_stored():
+    """More is stored for one user than may wait for a link: it comes in order as the link takes it, and nobody else on it loses it."""
+    with Site('<link-queue-bytes>%d</link-queue-bytes>' % MIB) as site:
+        alice, bob = site.online('alice'), site.online('bob')
+        site.c2s.create('away@' + DOMAIN)
+        sent, found, errors = [], [], []
+        while len(sent) < 8000:
+            numbers = ['m%d' % (len(sent) + i) for i in range(500)]
+            flood(alice, 'away@' + DOMAIN, numbers)
+            sent += numbers
+            site.hub.until(lambda: not alice.c2s.out, 'the flood to be taken', SECONDS)
+        alice.send("<iq type='get' id='behind' to='away@%s'><query xmlns='urn:test:nothing'/></iq>" % DOMAIN)
+        site.hub.until(lambda: any(s.get('id') == 'behind' for s in alice.queue), 'what was sent behind it', SECONDS)
+        take(alice, [], errors)
+        away = site.c2s.start('away@%s/r' % DOMAIN)
+        away.send('<presence/>')
+
+        def all_there():
+            take(away, found, errors)
+            return len(found) + len(errors) >= len(sent)
+        site.hub.until(all_there, lambda: '%d delivered, %d back of %d' % (len(found), len(errors), len(sent)), SECONDS)
+        exactly_once(sent, delivered=found, back=errors)
+        assert len(found) > 4000, 'less than a link may have waiting: nothing is shown'
+        in_order(found)
+        near(alice, bob)
+        assert site.hits('link-queue-bytes') == 0
+
+
+def answers_are_larger():
+    """A client asks at once for far more than may wait for its link: all of it comes, and the link stays."""
+    with Site('<link-queue-bytes>%d</link-queue-bytes>' % MIB) as site:
+        alice, bob = site.online('alice'), site.online('bob')
+        greedy = [site.c2s.start('greedy@%s/r%d' % (DOMAIN, i)) for i in range(40)]
+        for session in greedy:
+            session.send('<presence/>')
+        one = greedy[0]
+
+        def asked(what, number, kind='result'):
+            got = []
+
+            def all_there():
+                while one.queue:
+                    stanza = one.queue.popleft()
+                    if (stanza.get('id') or '').startswith(what):
+                        assert stanza.get('type') == kind, stanza
+                        got.append(stanza.get('id'))
+                return len(got) >= number
+            site.hub.until(all_there, lambda: '%d of %d answers to %s' % (len(got), number, what), SECONDS)
+            assert got == ['%s%d' % (what, i) for i in range(number)], 'out of order'
+        one.send("<iq type='set' id='p0'><query xmlns='jabber:iq:private'><x xmlns='urn:big'>%s</x></query></iq>" % ('x' * 100000))
+        asked('p', 1)
+        for i in range(300):
+            one.send("<iq type='set' id='s%d'><query xmlns='jabber:iq:roster'><item jid='c%d@over.test' name='%s'/></query></iq>" % (i, i, 'x' * 100))
+        asked('s', 300)
+        for i in range(200):   # from the database
+            one.send("<iq type='get' id='g%d'><query xmlns='jabber:iq:private'><x xmlns='urn:big'/></query></iq>" % i)
+        asked('g', 200)
+        for i in range(400):   # from memory
+            one.send("<iq type='get' id='r%d'><query xmlns='jabber:iq:roster'/></iq>" % i)
+        asked('r', 400)
+        fans = [site.online('fan%d' % i) for i in range(40)]
+        for fan in fans:
+            fan.send("<presence type='subscribe' to='%s'/>" % one.bare)
+        site.hub.until(lambda: len([s for s in one.queue if s.get('type') == 'subscribe']) == len(fans), 'requests', SECONDS)
+        for fan in fans:
+            one.send("<presence type='subscribed' to='%s'/>" % fan.bare)
+        site.hub.until(lambda: all(any(s.get('from') == one.jid for s in fan.queue) for fan in fans), 'subscriptions', SECONDS)
+        for session in greedy + fans:
+            session.queue.clear()
+        for i in range(300):   # from many workers: one for each of its own, and of those who may see it
+            one.send("<presence><status>%d%s</status></presence>" % (i, 'x' * 1000))
+
+        def seen(session):
+            return [int(s.find('status').text().rstrip('x')) for s in session.queue if s.find('status')]
+        site.hub.until(lambda: all(session.queue and seen(session)[-1:] == [299] for session in greedy + fans), 'the last presence', SECONDS)
+        assert all(seen(session) == list(range(300)) for session in greedy + fans), 'lost, or out of order'
+        near(alice, bob)
+        assert site.hits('link-queue-bytes') == 0
+
+
 # -- more than a shard can work off at once -------------------------------------------------------------------------------------
 
 def near(alice, bob):
@@ -476,6 +556,8 @@ CASES = {
     'c2s that do not read, one after the other': closed_one_by_one,
     'a component that does not read': component_does_not_read,
     'a c2s that does not read its answers': answers_not_read,
+    'more stored than may wait': much_stored,
+    'answers larger than what asks': answers_are_larger,
     'a c2s that floods': floods,
     'one user flooded by all': all_to_one,
     'a worker kept busy': busy_shard,
