@@ -23,6 +23,7 @@ struct fake_link {
 	char name[32];
 	pthread_mutex_t lock;
 	pthread_cond_t more;
+	bool stalls;
 	char *out, *copy;
 	size_t n, cap;
 };
@@ -52,6 +53,8 @@ static ssize_t catch(struct outbox *ob, const struct iovec *iov, int n)
 	size_t all = 0;
 
 	pthread_mutex_lock(&link->lock);
+	if (link->stalls)
+		n = 0;
 	for (int i = 0; i < n; i++) {
 		if (link->n + iov[i].iov_len > link->cap) {
 			link->cap = 2 * (link->n + iov[i].iov_len);
@@ -206,6 +209,16 @@ void harness_send(struct fake_link *link, const char *fmt, ...)
 void harness_burst(struct harness *h)
 {
 	dispatch_tray_post(&h->tray);
+}
+
+void harness_stall(struct fake_link *link, bool stalls, uint64_t limit)
+{
+	pthread_mutex_lock(&link->lock);
+	link->stalls = stalls;
+	link->ob.limit = limit;
+	pthread_mutex_unlock(&link->lock);
+	if (!stalls)
+		outbox_writable(&link->ob);
 }
 
 void harness_lose(struct harness *h, struct fake_link *link)

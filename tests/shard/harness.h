@@ -23,6 +23,8 @@ void harness_forget(struct fake_link **link); /* after harness_free() */
 void harness_send(struct fake_link *link, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Posts what was sent since the last call as one burst. */
 void harness_burst(struct harness *h);
+/* It takes nothing, and holds at most limit bytes; false: it takes what waits, and what comes. */
+void harness_stall(struct fake_link *link, bool stalls, uint64_t limit);
 void harness_lose(struct harness *h, struct fake_link *link); /* the link is gone */
 struct mailbox *const *harness_mailboxes(const struct harness *h); /* the shards' */
 
