@@ -49,9 +49,9 @@ void outbox_close(struct outbox *ob);    /* the link's acceptor: nothing is writ
 void outbox_writable(struct outbox *ob); /* the link's acceptor: try again */
 bool outbox_shut(struct outbox *ob);     /* any thread: the same; whoever asked must see to it that the acceptor closes the link. False: it was closed */
 bool outbox_closed(const struct outbox *ob);
-/* Any thread: bytes that may come before so much waits that who causes more had better wait. A closed one has room for anything. */
+/* Any thread. Bytes until a quarter of its limit waits: from there on nothing is begun that makes it more. A closed one has room for anything. */
 uint64_t outbox_room(const struct outbox *ob);
-bool outbox_is_behind(const struct outbox *ob); /* by far: although nobody has begun to cause more meanwhile */
+bool outbox_is_behind(const struct outbox *ob); /* half of its limit waits: what was begun before does not go on either */
 uint64_t outbox_waiting(const struct outbox *ob); /* any thread: bytes to be written; of a closed one 0, it forgets what it has, or has done so */
 /* From ops->free on: what was handed over and not written to its end, chunk by chunk in that order, and how much of the chunk was written.
  * What was reserved in one piece is in one chunk. The bytes live until the next call. False: that was all. */

@@ -14,8 +14,7 @@
 #define WRITE_IOV 64
 /* A thread that writes for others too stops here and lets the acceptor go on: it has a burst of its own to return to. */
 #define WRITE_TURN_BYTES (4u << 20)
-/* Of its limit: what is on its way there already must find room in the rest. */
-#define ROOM_PART 4
+#define ROOM_PART 4 /* of its limit; and where what was begun then stops. What cannot be stopped any more has the rest */
 #define BEHIND_PART 2
 
 enum write_result { WRITE_DRAINED, WRITE_STUCK, WRITE_DEAD };

@@ -195,11 +195,21 @@ static bool payload_attr(struct gate *g, struct route *r, const struct gate_attr
 	return false;
 }
 
+/* White space of which a parser makes blanks. */
+static bool has_other_space(struct span value)
+{
+	return memchr(value.p, '\t', value.n) || memchr(value.p, '\n', value.n) || memchr(value.p, '\r', value.n);
+}
+
 static void payload_attrs(struct gate *g, struct route *r)
 {
 	for (uint32_t i = 0; i < g->tag.nattrs; i++) {
 		const struct gate_attr *a = &g->attrs[i];
 		bool ours;
+
+		/* What goes on goes on as it was read. */
+		if (unlikely(a->odd) && has_other_space(slice_of(g->buf, a->value)))
+			r->flags |= ROUTE_ODD;
 		if (a->declares) {
 			ours = declaration(g, r, a);
 		} else if (a->name.prefix_len) {
