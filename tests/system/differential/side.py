@@ -51,7 +51,8 @@ class Door(Component):
             self.query = payload.get('id')
             return
         if payload.get('id', '').startswith('mark-'):
-            self.marks.add(payload.get('id'))
+            if not route.get('error'):   # bounced: the router may know that a server died before its exit status is there
+                self.marks.add(payload.get('id'))
             return
         if payload.ns == NS_SESSION:
             self.on_control(route, payload)
