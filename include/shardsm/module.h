@@ -193,6 +193,8 @@ void store_write_of(struct user *u, struct store_req **req);
 enum verdict event_store_error(struct event *ev, const struct store_req *answer, const char *what);
 /* Bytes that this shard may send at once to a session's link, where more can wait; 0: none. */
 uint64_t session_room(const struct session *s);
+/* Its link does not take what it is sent, and whoever sent p can be told so. */
+bool session_refuses(const struct session *s, const struct packet *p);
 /* The same without a request, until everything sent to the event's session so far was written to its link, or never will be: answer NULL. */
 enum verdict event_await_written(struct event *ev, resume_fn *fn) MUST_USE;
 /* Calls fn on this shard when everything sent to that session so far was written to its link (or never will be: answer NULL and

@@ -90,5 +90,7 @@ void out_flush(struct out_tray *tray);
 /* Between two packets: what is much for one outbox is handed over before the burst ends, so that it is counted there, and written meanwhile.
  * Returns how often that was so. */
 uint32_t out_relieve(struct out_tray *tray);
+/* Was ob behind when this burst came to it, or after that was handed over early? For each packet: outbox_is_behind() reads what others write. */
+bool out_is_behind(struct out_tray *tray, struct outbox *ob);
 
 #endif

@@ -69,6 +69,7 @@ static void write_counters(struct buf *out)
 		{ "shardsm_limit_hits_total", NULL, "limit=\"queries\"", STAT_LIMIT_QUERIES },
 		{ "shardsm_limit_hits_total", NULL, "limit=\"waiting-bytes\"", STAT_LIMIT_WAITING },
 		{ "shardsm_limit_hits_total", NULL, "limit=\"between-shards\"", STAT_LIMIT_BETWEEN_SHARDS },
+		{ "shardsm_limit_hits_total", NULL, "limit=\"slow-link\"", STAT_LIMIT_SLOW_LINK },
 		{ "shardsm_limit_hits_total", NULL, "limit=\"user-sessions\"", STAT_LIMIT_USER_SESSIONS },
 		{ "shardsm_limit_hits_total", NULL, "limit=\"sessions\"", STAT_LIMIT_SESSIONS },
 		{ "shardsm_limit_hits_total", NULL, "limit=\"users\"", STAT_LIMIT_USERS },

@@ -17,6 +17,7 @@ struct tray_slot {
 	struct outbox *ob;
 	struct out_chunk *first, *last;
 	uint32_t bytes;         /* of the chunks before the last */
+	bool behind;            /* the outbox was, when the slot was made or handed over early */
 };
 
 struct out_tray {
@@ -112,7 +113,7 @@ static struct tray_slot *slot_of(struct out_tray *tray, struct outbox *ob)
 		return NULL;
 	i = slot_probe(tray, ob);
 	if (!tray->index[i]) {
-		tray->slots[tray->n] = (struct tray_slot){ ob, NULL, NULL, 0 };
+		tray->slots[tray->n] = (struct tray_slot){ .ob = ob, .behind = outbox_is_behind(ob) };
 		tray->index[i] = ++tray->n;
 		outbox_ref(ob);
 	}
@@ -257,10 +258,19 @@ uint32_t out_relieve(struct out_tray *tray)
 	if (likely(!tray->much))
 		return tray->relieved;
 	for (uint32_t i = 0; i < tray->n; i++)
-		if (tray->slots[i].bytes >= MUCH)
+		if (tray->slots[i].bytes >= MUCH) {
 			slot_hand_over(&tray->slots[i]);
+			tray->slots[i].behind = outbox_is_behind(tray->slots[i].ob);
+		}
 	tray->much = false;
 	return ++tray->relieved;
+}
+
+bool out_is_behind(struct out_tray *tray, struct outbox *ob)
+{
+	const struct tray_slot *slot = slot_of(tray, ob);
+
+	return slot && slot->behind;
 }
 
 void out_tray_free(struct out_tray **trayp)

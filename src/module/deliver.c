@@ -3,6 +3,7 @@
  * Owns: nothing.
  */
 #include "shardsm/module.h"
+#include "shardsm/stats.h"
 
 /* From a session of ours: stamped already, now on its way. */
 static enum verdict in_sess(struct event *ev)
@@ -21,9 +22,20 @@ static enum verdict in_sess(struct event *ev)
 	return V_HANDLED;
 }
 
+static enum verdict refuse(struct event *ev)
+{
+	stat_inc(STAT_LIMIT_SLOW_LINK);
+	return event_error(ev, SE_RESOURCE_CONSTRAINT);
+}
+
 static bool listens(const struct session *s)
 {
 	return session_available(s) && !s->fake && s->priority >= 0;
+}
+
+static bool gets(const struct event *ev, const struct session *s, const struct session *top)
+{
+	return listens(s) && (ev->type == ST_HEADLINE || s->priority == top->priority);
 }
 
 /* Section 8.5.2.1.1: to a bare JID with somebody there. */
@@ -38,7 +50,10 @@ static enum verdict to_account(struct event *ev)
 	if (!top)
 		return V_PASS; /* the offline module stores it, or says why not */
 	for (struct session *s = ev->user->sessions; s; s = s->next)
-		if (listens(s) && (ev->type == ST_HEADLINE || s->priority == top->priority))
+		if (gets(ev, s, top) && session_refuses(s, ev->packet))
+			return refuse(ev);
+	for (struct session *s = ev->user->sessions; s; s = s->next)
+		if (gets(ev, s, top))
 			pass_to_session(ev, s, NULL);
 	return V_HANDLED;
 }
@@ -68,6 +83,8 @@ static enum verdict pkt_user(struct event *ev)
 		return event_is(ev, PL_MESSAGE) ? to_account(ev) : V_PASS;
 	s = user_session(ev->user, jid_resource(to));
 	if (s) {
+		if (session_refuses(s, ev->packet))
+			return refuse(ev);
 		pass_to_session(ev, s, to);
 		return V_HANDLED;
 	}

@@ -258,7 +258,9 @@ static enum verdict on_page(struct event *ev, struct store_req *answer)
 		if (!when_written(ev->session, on_written, (uint64_t)last))
 			on_written(ev->shard, ev->user, false, 0);
 	}
-	return done < n || n == PAGE ? ask_page(ev) : V_PASS;
+	if (done < n)
+		return event_await_written(ev, on_room);
+	return n == PAGE ? ask_page(ev) : V_PASS;
 }
 
 static enum verdict ask_page(struct event *ev)

@@ -388,6 +388,17 @@ void event_except(struct event *ev, const struct jid *full)
 	buf_put(b, resource);
 }
 
+/* Half of what a link may have waiting is for what cannot be sent again: answers, and presence. */
+static bool refuses(struct shard *shard, struct outbox *ob, const struct packet *p)
+{
+	return unlikely(out_is_behind(shard->out, ob)) && p->route.payload != PL_PRESENCE && packet_refusable(p);
+}
+
+bool session_refuses(const struct session *s, const struct packet *p)
+{
+	return refuses(s->user->owner, s->peer->link, p);
+}
+
 static bool is_excepted(const struct packet *p, const struct jid *full)
 {
 	uint16_t n;
@@ -507,7 +518,7 @@ static bool hand_over(struct shard *shard, struct packet *p)
 
 void pass_on(struct shard *shard, struct packet *p)
 {
-	bool ours = serves_domain(shard, jid_domain(&p->to)), sent;
+	bool ours = serves_domain(shard, jid_domain(&p->to)), slow, sent;
 	bool direct = ours && (!shard->server->set.detour || !p->to.node_len);
 	struct outbox *ob;
 
@@ -516,9 +527,15 @@ void pass_on(struct shard *shard, struct packet *p)
 		return;
 	rcu_enter();
 	ob = direct ? NULL : link_to(shard, &p->to, ours);
-	if (ob)
+	slow = ob && refuses(shard, ob, p);
+	if (ob && !slow)
 		sent = emit_to_link(shard, ob, p);
 	rcu_leave();
+	if (slow) {
+		stat_inc(STAT_LIMIT_SLOW_LINK);
+		reply_condition(shard, p, SE_RESOURCE_CONSTRAINT);
+		return;
+	}
 	if (!ob && !ours) {
 		reply_condition(shard, p, SE_REMOTE_SERVER_NOT_FOUND);
 		return;

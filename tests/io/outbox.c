@@ -260,6 +260,30 @@ Test(outbox, past_its_limit_it_asks_to_be_closed_and_takes_no_more)
 	cr_assert(outbox_closed(&sink.ob));
 }
 
+Test(outbox, a_burst_learns_that_a_link_is_behind_when_it_comes_to_it_or_is_handed_over_early)
+{
+	static char big[300000];
+
+	memset(big, 'x', sizeof big);
+	sink.full = true;
+	cr_assert_not(out_is_behind(tray, &sink.ob));
+	cr_assert(out_put(tray, &sink.ob, span_of(big, sizeof big)));
+	out_flush(tray);
+	cr_assert_not(out_is_behind(tray, &sink.ob), "less than half of the limit waits");
+	cr_assert(out_put(tray, &sink.ob, span_of(big, sizeof big)));
+	put("another chunk");
+	cr_assert_not(out_is_behind(tray, &sink.ob), "nothing was handed over");
+	cr_assert_eq(out_relieve(tray), 1);
+	cr_assert(out_is_behind(tray, &sink.ob));
+	out_flush(tray);
+	cr_assert(out_is_behind(tray, &sink.ob), "another burst");
+	out_flush(tray);
+	sink.full = false;
+	while (outbox_waiting(&sink.ob))
+		outbox_writable(&sink.ob);
+	cr_assert_not(out_is_behind(tray, &sink.ob));
+}
+
 Test(outbox, only_its_acceptor_writes_when_told_so)
 {
 	sink.ob.by_acceptor = true;

@@ -82,6 +82,18 @@ def flood(session, to, numbers, size=1000, kind='chat'):
     session.c2s.send(''.join(one % n for n in numbers))
 
 
+def presences(session, to, number, size=1000):
+    """Directed: what goes on to a link that takes nothing when messages are refused already."""
+    for _ in range(number):
+        session.send('<presence to=%s><status>%s</status></presence>' % (attr(to), 'x' * size))
+
+
+def behind(site, sender, bare):
+    """Until what the sender sent has come to that account's worker, and what that answered is in the sender's queue."""
+    sender.send("<iq type='get' id='behind' to='%s'><query xmlns='urn:test:nothing'/></iq>" % bare)
+    site.hub.until(lambda: any(s.get('id') == 'behind' for s in sender.queue), 'what was sent behind it', SECONDS)
+
+
 def take(session, found, errors):
     """Sorts what has come: bodies of others, and one's own that came back."""
     while session.queue:
@@ -106,7 +118,8 @@ def exactly_once(sent, **where):
 # -- a c2s that does not read ---------------------------------------------------------------------------------------------------
 
 def does_not_read():
-    """Its link is closed at the limit. What was on its way to it is stored, or goes back; nobody else notices."""
+    """From half of the limit on messages are refused, and its link is closed at the limit. What was on its way to it is stored, or goes back;
+    nobody else notices."""
     with Site('<link-queue-bytes>1048576</link-queue-bytes>') as site:
         aside = Hub()
         slow = site.connect('c2s-slow', aside, 65536)
@@ -115,14 +128,24 @@ def does_not_read():
 
         def closed():
             return any('does not read' in line for line in site.process.lines)
-        while not closed() and len(sent) < 40000:
+        while not errors and len(sent) < 40000:
             chat, normal = ['c%d' % (len(sent) + i) for i in range(200)], ['n%d' % (len(sent) + i) for i in range(200)]
             flood(alice, away.jid, chat)
             flood(alice, away.jid, normal, kind='normal')
             sent += chat + normal
-            site.hub.until(lambda: not alice.c2s.out, 'the flood to be taken', SECONDS)
-            bob.send("<message to='%s' type='chat' id='near'><body>x</body></message>" % bob.jid)
-            assert bob.next('what has nothing to do with it').get('id') == 'near'
+            near(alice, bob)
+            behind(site, alice, away.bare)
+            assert not closed(), 'closed while messages could be refused'
+            refused = [s for s in alice.queue if s.name == 'message']
+            assert all(s.find('error').elements()[0].name == 'resource-constraint' and s.find('error').get('type') == 'wait' for s in refused)
+            take(alice, [], errors)
+        refused = len(errors)
+        assert refused and site.hits('slow-link') == refused and site.hits('link-queue-bytes') == 0
+        for _ in range(20):
+            if not closed():
+                presences(alice, away.jid, 100)
+                behind(site, alice, away.bare)
+                near(alice, bob)
         assert closed(), 'never closed'
         before = len(sent)
         last = ['c%d' % (before + i) for i in range(50)]   # to nobody any more
@@ -140,8 +163,8 @@ def does_not_read():
             return len(found) + len(got) + len(errors) >= len(sent)
         site.hub.until(all_there, lambda: '%d delivered, %d stored, %d back of %d' % (len(found), len(got), len(errors), len(sent)), SECONDS)
         exactly_once(sent, delivered=found, stored=got, back=errors)
-        assert not [i for i in errors if i[0] == 'c'], 'a chat message is stored'
-        assert site.hits('link-queue-bytes') == 1
+        assert not [i for i in errors[refused:] if i[0] == 'c'], 'a chat message is stored'
+        assert site.hits('slow-link') == refused and site.hits('link-queue-bytes') == 1
 
 
 def several_do_not_read():
@@ -160,8 +183,7 @@ def several_do_not_read():
             numbers = ['%s%d' % (session.bare[0], len(sent[session]) + i) for i in range(n)]
             flood(alice, session.jid, numbers)
             sent[session] += numbers
-            alice.send("<iq type='get' id='behind' to='%s'><query xmlns='urn:test:nothing'/></iq>" % session.bare)
-            site.hub.until(lambda: any(s.get('id') == 'behind' for s in alice.queue), 'what was sent behind it', SECONDS)
+            behind(site, alice, session.bare)
             take(alice, [], errors)
         address = {name: re.search(r'link="([^"]*)"', next(k for k in site.metrics() if 'name="%s"' % name in k)).group(1)
                    for name in ('little', 'much')}
@@ -204,17 +226,21 @@ def closed_one_by_one():
         stuck, alice = stuck_link.start('stuck@%s/r' % DOMAIN), site.online('alice')
         sent, found, left, errors = {stuck: []}, {stuck: []}, [], []
 
+        def waiting(session):
+            return sum(v for k, v in site.metrics().items() if k.startswith('shardsm_link_queue_bytes{name="%s"' % session.c2s.names[0]))
+
         def send(session):
-            numbers = ['m%d' % (sum(map(len, sent.values())) + i) for i in range(100)]
-            flood(alice, session.jid, numbers)
-            sent[session] += numbers
-            alice.send("<iq type='get' id='behind' to='%s'><query xmlns='urn:test:nothing'/></iq>" % session.bare)
-            site.hub.until(lambda: any(s.get('id') == 'behind' for s in alice.queue), 'what was sent behind it', SECONDS)
+            if waiting(session) < MIB / 4:
+                numbers = ['m%d' % (sum(map(len, sent.values())) + i) for i in range(100)]
+                flood(alice, session.jid, numbers)
+                sent[session] += numbers
+            else:   # messages would be refused
+                presences(alice, session.jid, 100)
+            behind(site, alice, session.bare)
             take(alice, [], errors)
-            metrics = site.metrics()
-            left.append(metrics['shardsm_salvage_bytes'])
-            return sum(v for k, v in metrics.items() if k.startswith('shardsm_link_queue_bytes{name="%s"' % session.c2s.names[0]))
-        while send(stuck) < MIB / 4:
+            left.append(site.metrics()['shardsm_salvage_bytes'])
+        while waiting(stuck) < MIB / 4:
+            send(stuck)
             assert len(sent[stuck]) < 40000, 'the kernel takes all of it'
         for i in range(12):
             link = site.connect('gone%d' % i, aside, 65536)
@@ -253,7 +279,7 @@ def closed_one_by_one():
 
 
 def component_does_not_read():
-    """A XEP-0114 component: what was on its way to it goes back."""
+    """A XEP-0114 component: what was on its way to it goes back, and what comes when too much waits does so at once."""
     with Site('<link-queue-bytes>1048576</link-queue-bytes>') as site:
         aside = Hub()
         slow = LegacyComponent(aside, ('127.0.0.1', site.port), 'ext.test')
@@ -264,11 +290,17 @@ def component_does_not_read():
 
         def closed():
             return any('does not read' in line for line in site.process.lines)
-        while not closed() and len(sent) < 40000:
+        while not errors and len(sent) < 40000:
             numbers = ['c%d' % (len(sent) + i) for i in range(400)]
             flood(alice, 'user@ext.test', numbers)
             sent += numbers
-            site.hub.until(lambda: not alice.c2s.out, 'the flood to be taken', SECONDS)
+            behind(site, alice, alice.bare)
+            take(alice, [], errors)
+        assert errors and not closed() and site.hits('slow-link') == len(errors)
+        for _ in range(20):
+            if not closed():
+                presences(alice, 'user@ext.test', 100)
+                behind(site, alice, alice.bare)
         assert closed(), 'never closed'
         aside.until(lambda: slow.eof, 'the end of the link', SECONDS)
         found = [stanza.get('id') for stanza in slow.inbox if stanza.name == 'message']
