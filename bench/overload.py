@@ -3,7 +3,9 @@
 
 One link pings itself, a message between its two sessions at a time; others flood, do not read, write to one user all together, log in by the
 thousand on a database that stands still, keep a worker busy. On few cores a part of what that costs others is the machine's doing: who is busy
-has them. So the same is done to another server beside the one that is measured, which shares nothing with it but the cores.
+has them. So the same is done to another server beside the one that is measured, which shares nothing with it but the cores; and again
+to this one, on one worker, where the healthy link's acceptor, that worker and who measures get a core whenever they want one (real-time
+priority, which wants root), as they do where there is a core for each thread. Others, the attacked link's acceptor among them, have what is left.
 Exit status: 0 measured, 1 the server did not bear it.
 Threads: a process for each flood; one here.
 Owns: a directory that is removed.
@@ -154,22 +156,67 @@ SITUATIONS = {'idle': idle, 'a c2s that does not read': not_reading, 'a c2s that
               'a login storm, store locked': logins, 'a worker kept busy': busy_worker}
 
 
+def threads_of(pid):
+    """Thread -> its name, and how long it ran."""
+    found = {}
+    for thread in os.listdir('/proc/%d/task' % pid):
+        with open('/proc/%d/task/%s/comm' % (pid, thread)) as comm, open('/proc/%d/task/%s/schedstat' % (pid, thread)) as ran:
+            found[int(thread)] = comm.read().split()[0], int(ran.read().split()[0])
+    return found
+
+
+def way_of(site, pinger):
+    """The acceptor and the worker that pings go through."""
+    before = threads_of(site.process.pid)
+    pings(site, pinger, 300)
+    after = threads_of(site.process.pid)
+    way = sorted(after, key=lambda t: after[t][1] - before.get(t, (0, 0))[1])[-2:]
+    way = {after[t][0]: t for t in way}
+    return way['acceptor'], way['shard']
+
+
+@contextlib.contextmanager
+def cores_for(acceptor, worker):
+    """They, and this thread, run when they want to: the worker on the last core, the others on the first."""
+    cores = sorted(os.sched_getaffinity(0))
+    for thread, core, priority in ((worker, cores[-1], 5), (acceptor, cores[0], 10), (0, cores[0], 15)):
+        os.sched_setaffinity(thread, {core})
+        os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        os.sched_setaffinity(0, cores)
+
+
+def may_have_cores():
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    except PermissionError:
+        return False
+    return len(os.sched_getaffinity(0)) > 1
+
+
 def rss(pid):
     with open('/proc/%d/status' % pid) as f:
         return {k: int(v) / 1024 for k, v in re.findall(r'^(VmRSS|VmHWM):\s+(\d+) kB', f.read(), re.M)}
 
 
-def measure(name, args, beside=False):
-    """Round trips in us, sorted; the server's peak in MB; limits that were reached. beside: it is done to another server."""
+def measure(name, args, beside=False, cores=False):
+    """Round trips in us, sorted; the server's peak in MB; limits that were reached. beside: it is done to another server. cores: of their own."""
     with contextlib.ExitStack() as sites:
-        site = sites.enter_context(overload.Site(args.limits, workers=args.workers))
-        attacked = sites.enter_context(overload.Site(args.limits, workers=args.workers)) if beside else site
+        threads = {'workers': 1, 'acceptors': 2} if cores else {'workers': args.workers}
+        site = sites.enter_context(overload.Site(args.limits, **threads))
+        attacked = sites.enter_context(overload.Site(args.limits, **threads)) if beside else site
         pinger = site.c2s.start('pinger@' + DOMAIN + '/r')
         pings(site, pinger, 200)
+        own = cores_for(*way_of(site, pinger)) if cores else contextlib.nullcontext()
         stop = SITUATIONS[name](attacked)
         try:
             time.sleep(0.5)
-            times = pings(site, pinger, args.pings)
+            with own:
+                times = pings(site, pinger, args.pings)
             if not site.process.running():
                 raise RuntimeError('the server is gone:\n' + site.process.tail())
             hits = {k[len('shardsm_limit_hits_total{limit="'):-2]: int(v) for k, v in site.metrics().items() if 'limit_hits' in k and v}
@@ -178,23 +225,30 @@ def measure(name, args, beside=False):
             stop()
 
 
+def at(runs, q):
+    return statistics.median(t[min(len(t) - 1, int(len(t) * q))] for t, _, _ in runs)
+
+
 def main():
     args = arguments()
     servers.SHARDSM = os.path.join(args.build, 'src', 'shardsm')
     servers.need_shardsm()
-    idle_p99 = None
-    print('%-30s%10s%10s%10s%20s%14s%12s  %s' % ('us, one message', 'median', 'p99', 'max', 'beside: median', 'p99', 'peak MB', 'limits hit'))
+    ways = [{}, {'beside': True}] + ([{'cores': True}] if may_have_cores() else [])
+    if len(ways) == 2:
+        print('cores of their own: not measured, that wants two cores, and root for real-time priority')
+    print('us, one message; p99 in times of idle, each in the same way%30s%24s%24s' % ('at this server', 'at another beside it', 'cores of their own'))
+    print('%-30s%10s%s%10s%10s  %s' % ('', '', '%8s%8s%8s' % ('median', 'p99', 'times') * len(ways), 'max', 'peak MB', 'limits hit'))
+    idle = None
     for name in ['idle', args.only] if args.only else SITUATIONS:
-        runs, others = [], []
+        runs = [[] for _ in ways]
         for _ in range(args.rounds):   # in turn
-            runs.append(measure(name, args))
-            others.append(runs[-1] if name == 'idle' else measure(name, args, beside=True))
-        at, other = ([statistics.median(t[min(len(t) - 1, int(len(t) * q))] for t, _, _ in some) for q in (0.5, 0.99, 1)]
-                     for some in (runs, others))
-        idle_p99 = idle_p99 or at[1]
-        print('%-30s%10.0f%10.0f%10.0f%20.0f%14.0f%12.0f  %s%s' % (
-            name, *at, *other[:2], max(m for _, m, _ in runs), 'p99 %.1fx of idle, %.1fx of beside; ' % (at[1] / idle_p99, at[1] / other[1]),
-            ', '.join('%s %d' % h for h in runs[-1][2].items())), flush=True)
+            for way, some in zip(ways, runs):
+                some.append(measure(name, args, **way))
+        p99 = [at(some, 0.99) for some in runs]
+        idle = idle or p99
+        print('%-40s%s%10.0f%10.0f  %s' % (
+            name, ''.join('%8.0f%8.0f%8.1f' % (at(some, 0.5), worst, worst / least) for some, worst, least in zip(runs, p99, idle)),
+            at(runs[0], 1), max(m for _, m, _ in runs[0]), ', '.join('%s %d' % h for h in runs[0][-1][2].items())), flush=True)
     return 0
 
 

@@ -24,11 +24,11 @@ SECONDS = 120   # for floods, on machines that do other things too
 class Site:
     """A server with small limits, a c2s whose clients behave, and one that may not read."""
 
-    def __init__(self, limits, workers=2, more=''):
+    def __init__(self, limits, workers=2, more='', acceptors=1):
         self.world = World()
         self.extra = '<limits>%s</limits>%s<metrics><ip>127.0.0.1</ip><port>0</port></metrics><user><auto-create/></user>' % (limits, more)
         try:
-            self.process, self.port = self.world.listening_shardsm([DOMAIN], extra=self.extra, workers=workers)
+            self.process, self.port = self.world.listening_shardsm([DOMAIN], extra=self.extra, workers=workers, acceptors=acceptors)
             self.hub = Hub()
             self.c2s = self.connect('c2s', self.hub)
         except BaseException:

@@ -270,7 +270,7 @@ class World:
         db.executescript(engines.schema('sqlite'))
         db.close()
 
-    def sm_config(self, domains, name='sm', router=0, listen=None, workers=4, parser='scan', extra='', logtype='stdout',
+    def sm_config(self, domains, name='sm', router=0, listen=None, workers=4, acceptors=1, parser='scan', extra='', logtype='stdout',
                   password='secret', retry=(3, -1), admins=None, db=None, in_router='', in_listen=''):
         """Writes NAME.xml. router: a port to dial, 0 for none. listen: a port (0: any), None for none. in_router, in_listen: more keys."""
         more = os.environ.get('SYSTEM_TEST_EXTRA', '')   # for every server, but where the test says so itself
@@ -279,7 +279,7 @@ class World:
             own += ("<listen><ip>127.0.0.1</ip><port>%d</port><user>jabberd</user><pass>secret</pass>"
                     "<secret>secret</secret>%s</listen>" % (listen, in_listen))
         if workers:  # 0: a config for jabberd2's own sm
-            own += "<threads><acceptors>1</acceptors><workers>%s</workers><store>2</store></threads>" % workers
+            own += "<threads><acceptors>%d</acceptors><workers>%s</workers><store>2</store></threads>" % (acceptors, workers)
             own += "<route-parser>%s</route-parser>" % parser
         path = self.write(name + '.xml', SM_XML.format(
             id=name, dir=self.dir, logtype=logtype, logfile=self.path(name + '.log'), db=db or self.db,
