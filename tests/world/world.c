@@ -121,12 +121,23 @@ void world_close(void)
 
 /* --- a script ---------------------------------------------------------------------------------------------------------------------------- */
 
+/* As its acceptor closes it. */
+static bool lose_overflown(struct fake_link *link)
+{
+	if (!link->overflown || !link->up)
+		return false;
+	world.faults = true;
+	link_lose(link, (struct span){ 0 });
+	link->up = false;
+	return true;
+}
+
 static void settle(void)
 {
 	bool busy;
 
 	do {
-		busy = false;
+		busy = lose_overflown(&world.links[LINK_C2S]);
 		for (unsigned i = 0; i < WORLD_SHARDS; i++)
 			busy |= shard_turn(world.server->shards[i]);
 		alone_grace();
@@ -250,6 +261,7 @@ static void expect_answer(struct buf *b, struct seat *s, struct span stanza)
 	buf_str(&whole, "</route>");
 	bool good = !whole.failed && route_next(&trial, whole.p, whole.n, &r, &used) == ROUTE_OK && used == whole.n &&
 		r.element == EL_ROUTE && !(r.flags & ROUTE_ODD);
+	bool addressed = good && r.stanza_to.len;
 	struct span type = good ? slice_of(whole.p, r.stanza_type) : (struct span){ 0 };
 	bool due = good && (iq ? span_is(type, "get") || span_is(type, "set")
 			: for_somebody(slice_of(whole.p, r.stanza_to)) && (type.n == 0 || span_is(type, "chat") || span_is(type, "normal")) && memmem(whole.p, whole.n, "<body>", 6) &&
@@ -264,7 +276,7 @@ static void expect_answer(struct buf *b, struct seat *s, struct span stanza)
 		return;
 	struct due *d = &world.dues[world.ndues++];
 
-	*d = (struct due){ .iq = iq, .message = message, .from = s };
+	*d = (struct due){ .iq = iq, .message = message, .addressed = addressed, .from = s };
 	snprintf(d->id, sizeof(d->id), "z%u_", world.ndues);
 	buf_attr(b, "id", span_str(d->id));
 }
@@ -364,6 +376,9 @@ static void mishap(char what)
 		link_lose(&world.links[LINK_C2S], SPAN("c2s"));
 		world.faults = true;
 		break;
+	case 's':
+		link_stall(&world.links[LINK_C2S], !world.links[LINK_C2S].stalls);
+		break;
 	case 'h':
 		link_here(&world.links[LINK_COMPONENT], SPAN("comp.test"), LETTER_PEER_HERE);
 		break;
@@ -459,7 +474,7 @@ static void begin(bool strict)
 	world.held = world.faults = world.deaf = world.foreign = world.known_ids = false;
 	buf_clear(&world.summary);
 	for (unsigned i = 0; i < WORLD_LINKS; i++)
-		world.links[i].up = true;
+		link_reset(&world.links[i]);
 	for (unsigned i = 0; i < WORLD_USERS; i++) {
 		struct value v[] = { value_int(1) };
 
@@ -485,7 +500,9 @@ void world_play(struct span script, bool strict)
 	}
 	scarce_pause++;
 	world.held = false;
+	link_stall(&world.links[LINK_C2S], false);
 	settle();
+	check_answers();
 	for (unsigned i = 0; i < world.nseats; i++)
 		if (!world.seats[i].lost && !world.seats[i].ended) {
 			control_say(&world.seats[i], "end", (struct span){ 0 });

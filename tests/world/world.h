@@ -14,6 +14,7 @@
  *   !f !u        the next request of the store fails, finds a full disk
  *   !c !n        the second c2s' link is lost; the first c2s goes away by name
  *   !h !g        a component comes, goes
+ *   !s           the first c2s does not read, with WORLD_STALLED bytes before its link is closed; the next !s: it does
  *   ~            from here on the store answers at the next ~ only
  *   .            nothing, all is worked off
  * Anything else is read over. $S in a stanza is the id (sc:sm) of session S.
@@ -27,6 +28,7 @@
 #define WORLD_DOMAIN "shard.test"
 #define WORLD_SHARDS 2
 #define WORLD_USERS 4
+#define WORLD_STALLED 4096
 #define WORLD_SEATS 64 /* session starts of one script */
 
 enum world_link { LINK_C2S, LINK_C2S_2, LINK_S2S, LINK_COMPONENT, WORLD_LINKS };
@@ -44,6 +46,7 @@ struct seat {
 struct due {
 	char id[8];
 	bool iq, message;
+	bool addressed;     /* an IQ that says to whom */
 	unsigned seen;
 	uint64_t told;      /* a message: the seats that have it, a bit each */
 	bool bounced;       /* and its sender was told that it did not go */

@@ -202,6 +202,16 @@ static void is_one(const struct due *due)
 		broken("the message %s was handed over, and is stored", due->id);
 }
 
+void check_answers(void)
+{
+	for (unsigned i = 0; i < world.ndues && world.strict; i++) {
+		const struct due *due = &world.dues[i];
+
+		if (due->iq && !due->seen && !due->from->lost && !due->from->ended && !(due->addressed && world.deaf))
+			broken("the request %s was never answered", due->id);
+	}
+}
+
 void check_end(void)
 {
 	for (unsigned i = 0; i < WORLD_SHARDS; i++)
@@ -214,8 +224,6 @@ void check_end(void)
 	for (unsigned i = 0; i < world.ndues && world.strict; i++) {
 		const struct due *due = &world.dues[i];
 
-		if (due->iq && !due->seen && !due->from->lost && !due->from->ended)
-			broken("the request %s was never answered", due->id);
 		if (due->message && !due->seen && !world.faults && !world.deaf && !due->from->lost && !memory_store_holding(T_QUEUE, span_str(due->id)))
 			broken("the message %s is gone", due->id);
 	}

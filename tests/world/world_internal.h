@@ -15,6 +15,8 @@ struct fake_link {
 	struct route_scanner in;  /* what it says */
 	struct route_scanner out; /* what it is told: the gate */
 	bool up;
+	bool stalls;              /* it takes nothing, and little may wait for it */
+	bool overflown;           /* more did */
 	char *text;               /* told and not read */
 	size_t n, cap;
 };
@@ -43,10 +45,13 @@ extern struct world world;
 /* world_links.c */
 void link_open(struct fake_link *link, const char *name);
 void link_say(struct fake_link *link, struct span frame);
+void link_reset(struct fake_link *link); /* up, and reads; nothing of it is left */
+void link_stall(struct fake_link *link, bool stalls);
 void link_lose(struct fake_link *link, struct span name);
 void link_here(struct fake_link *link, struct span name, enum letter_kind kind);
 /* world_check.c: reads what the links were told */
 void check_told(void);
+void check_answers(void); /* before the sessions end: who has gone may have missed his */
 void check_end(void);
 
 #endif

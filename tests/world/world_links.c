@@ -14,6 +14,8 @@ static ssize_t catch(struct outbox *ob, const struct iovec *iov, int n)
 	struct fake_link *link = (struct fake_link *)ob;
 	size_t all = 0;
 
+	if (link->stalls)
+		return 0;
 	scarce_pause++;
 	for (int i = 0; i < n; i++) {
 		if (link->n + iov[i].iov_len > link->cap) {
@@ -32,7 +34,9 @@ static ssize_t catch(struct outbox *ob, const struct iovec *iov, int n)
 
 static void nothing(struct outbox *ob) { (void)ob; }
 
-static const struct outbox_ops ops = { .write = catch, .arm = nothing, .overflow = nothing, .free = nothing };
+static void overflow(struct outbox *ob) { ((struct fake_link *)ob)->overflown = true; }
+
+static const struct outbox_ops ops = { .write = catch, .arm = nothing, .overflow = overflow, .free = nothing };
 
 void link_open(struct fake_link *link, const char *name)
 {
@@ -46,6 +50,24 @@ void link_open(struct fake_link *link, const char *name)
 	route_scanner_begin(&link->out, NULL, false);
 	link->out.limits = (struct route_limits){ .frame_bytes = 1u << 30, .depth = link->in.limits.depth,
 		.attributes = link->in.limits.attributes, .elements = 1u << 30 };
+}
+
+void link_reset(struct fake_link *link)
+{
+	link->up = true;
+	link->stalls = link->overflown = false;
+	link->ob.limit = UINT64_MAX;
+	atomic_store(&link->ob.state, 0);
+}
+
+void link_stall(struct fake_link *link, bool stalls)
+{
+	if (!link->up)
+		return;
+	link->stalls = stalls;
+	link->ob.limit = stalls ? WORLD_STALLED : UINT64_MAX;
+	if (!stalls)
+		outbox_writable(&link->ob);
 }
 
 void link_say(struct fake_link *link, struct span frame)
