@@ -3,8 +3,8 @@
  * Owns: everything until the end of main.
  *
  * Options: key=value (listen, user, pass, secret, router, init, lost, sleep, acceptors, shards, domains, shard-bytes, link-bytes,
- * frame-bytes, login-ms, files, mxml). Commands on stdin, one a line: "send NAME BYTES", "hold", "release", "places",
- * "quiesce", "stop".
+ * frame-bytes, login-ms, files, mxml). Commands on stdin, one a line: "send NAME BYTES", "hold" (shards take
+ * nothing), "step" (one takes what it has), "release", "places", "quiesce", "stop".
  */
 #include <pthread.h>
 #include <stdarg.h>
@@ -23,7 +23,9 @@
 #define SHARDS_MAX 8
 
 static pthread_mutex_t out_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_mutex_t holding = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t gate = PTHREAD_COND_INITIALIZER;
+static int turns = -1; /* that shards may take; -1: any number */
 static struct mailbox boxes[SHARDS_MAX], *box_list[SHARDS_MAX];
 static pthread_t threads[SHARDS_MAX];
 
@@ -58,6 +60,27 @@ static void print_peer(unsigned shard, struct peer_gone *peer)
 	free(peer);
 }
 
+static void let_take(int n)
+{
+	pthread_mutex_lock(&gate_lock);
+	turns = n;
+	pthread_cond_broadcast(&gate);
+	pthread_mutex_unlock(&gate_lock);
+}
+
+/* Was it told to take this one turn? */
+static bool may_take(void)
+{
+	pthread_mutex_lock(&gate_lock);
+	while (!turns)
+		pthread_cond_wait(&gate, &gate_lock);
+	bool told = turns > 0;
+
+	turns -= told;
+	pthread_mutex_unlock(&gate_lock);
+	return told;
+}
+
 static void *shard_run(void *arg)
 {
 	struct mailbox *mb = arg;
@@ -70,8 +93,8 @@ static void *shard_run(void *arg)
 
 		rcu_sleep();
 		mailbox_wait(mb, -1);
-		pthread_mutex_lock(&holding);
-		pthread_mutex_unlock(&holding);
+		bool told = may_take();
+
 		rcu_wake();
 		for (l = mailbox_take(mb, &last); l; l = next) {
 			next = mailbox_next(l, last);
@@ -88,6 +111,8 @@ static void *shard_run(void *arg)
 				print_peer(shard, (struct peer_gone *)l);
 			}
 		}
+		if (told)
+			say("stepped");
 		rcu_quiet();
 	}
 	rcu_thread_end();
@@ -158,7 +183,6 @@ static void commands(struct io *io, struct names *names)
 {
 	struct out_tray *tray = out_tray_new();
 	static char line[1 << 20];
-	bool held = false;
 
 	rcu_sleep();
 	while (fgets(line, sizeof line, stdin)) {
@@ -169,10 +193,12 @@ static void commands(struct io *io, struct names *names)
 		rcu_sleep();
 		if (strcmp(line, "places") == 0)
 			say_places(io);
-		if (strcmp(line, "hold") == 0 && !held)
-			held = pthread_mutex_lock(&holding) == 0;
-		if (strcmp(line, "release") == 0 && held)
-			held = pthread_mutex_unlock(&holding) != 0;
+		if (strcmp(line, "hold") == 0)
+			let_take(0);
+		if (strcmp(line, "step") == 0)
+			let_take(1);
+		if (strcmp(line, "release") == 0)
+			let_take(-1);
 		if (strcmp(line, "quiesce") == 0) {
 			deadline_set(&deadline, 2000);
 			io_quiesce(io, &deadline);
@@ -181,8 +207,7 @@ static void commands(struct io *io, struct names *names)
 		if (strcmp(line, "stop") == 0)
 			break;
 	}
-	if (held)
-		pthread_mutex_unlock(&holding);
+	let_take(-1);
 	rcu_wake();
 	out_tray_free(&tray);
 	rcu_sleep();
