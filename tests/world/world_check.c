@@ -207,8 +207,12 @@ void check_answers(void)
 	for (unsigned i = 0; i < world.ndues && world.strict; i++) {
 		const struct due *due = &world.dues[i];
 
-		if (due->iq && !due->seen && !due->from->lost && !due->from->ended && !(due->addressed && world.deaf))
+		if (due->seen || due->from->lost || due->from->ended)
+			continue;
+		if (due->iq && !(due->addressed && world.deaf))
 			broken("the request %s was never answered", due->id);
+		if (due->message && !world.faults && !world.deaf && !memory_store_holding(T_QUEUE, span_str(due->id)))
+			broken("the message %s is gone", due->id);
 	}
 }
 
@@ -221,12 +225,6 @@ void check_end(void)
 			broken("%s: %llu bytes stay in its outbox", world.links[i].name, (unsigned long long)world.links[i].ob.queued);
 	for (unsigned i = 0; i < world.ndues; i++)
 		is_one(&world.dues[i]);
-	for (unsigned i = 0; i < world.ndues && world.strict; i++) {
-		const struct due *due = &world.dues[i];
-
-		if (due->message && !due->seen && !world.faults && !world.deaf && !due->from->lost && !memory_store_holding(T_QUEUE, span_str(due->id)))
-			broken("the message %s is gone", due->id);
-	}
 }
 
 SHARD_THREAD_END

@@ -51,7 +51,7 @@ void link_lose(struct fake_link *link, struct span name);
 void link_here(struct fake_link *link, struct span name, enum letter_kind kind);
 /* world_check.c: reads what the links were told */
 void check_told(void);
-void check_answers(void); /* before the sessions end: who has gone may have missed his */
+void check_answers(void); /* before the sessions end: nothing is due to who has gone */
 void check_end(void);
 
 #endif
