@@ -13,6 +13,8 @@
 
 /* From here on this thread must be seen alive, or be at rest. Without memory nobody looks at it. */
 void heart_start(const char *name);
+/* By whoever has just started such a thread: until it has come that far. One that never does is not let go unnoticed. */
+void heart_await_start(void);
 void heart_end(void);
 void heart_beat(void); /* once a turn; of a thread that has not started: nothing */
 /* Waits for somebody else, as long as that takes: a database, a disk, other threads. */

@@ -28,23 +28,38 @@ struct heart {
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t has_started = PTHREAD_COND_INITIALIZER;
 static struct heart *hearts;
+static unsigned started, awaited; /* how often; under the mutex */
 static __thread struct heart *own;
 
 void heart_start(const char *name)
 {
 	struct heart *h = aligned_alloc(_Alignof(struct heart), sizeof(*h));
 
-	if (!h)
-		return;
-	memset(h, 0, sizeof(*h));
-	snprintf(h->name, sizeof(h->name), "%s", name);
-	h->tid = syscall(SYS_gettid);
+	if (h) {
+		memset(h, 0, sizeof(*h));
+		snprintf(h->name, sizeof(h->name), "%s", name);
+		h->tid = syscall(SYS_gettid);
+	}
 	pthread_mutex_lock(&mutex);
-	h->next = hearts;
-	hearts = h;
+	if (h) {
+		h->next = hearts;
+		hearts = h;
+	}
+	started++;
+	pthread_cond_signal(&has_started);
 	pthread_mutex_unlock(&mutex);
 	own = h;
+}
+
+void heart_await_start(void)
+{
+	pthread_mutex_lock(&mutex);
+	awaited++;
+	while (started < awaited)
+		pthread_cond_wait(&has_started, &mutex);
+	pthread_mutex_unlock(&mutex);
 }
 
 void heart_end(void)

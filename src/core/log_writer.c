@@ -231,6 +231,7 @@ static bool thread_start(void)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (ok)
 		pthread_setname_np(w.thread, "log");
+	heart_await_start();
 	return ok;
 }
 

@@ -7,6 +7,7 @@
 
 #include "io/link.h"
 #include "shardsm/hash.h"
+#include "shardsm/heart.h"
 #include "shardsm/log.h"
 #include "shardsm/rcu.h"
 
@@ -145,6 +146,7 @@ bool io_start(struct io *io)
 
 		snprintf(name, sizeof(name), "acceptor %u", (unsigned)i);
 		pthread_setname_np(a->thread, name);
+		heart_await_start();
 		a->started = true;
 	}
 	return true;

@@ -438,6 +438,7 @@ bool server_start(struct server *server)
 			return false;
 		}
 		pthread_setname_np(server->shards[i]->thread, server->shards[i]->name);
+		heart_await_start();
 	}
 	return !server->mailer || mailer_start(server->mailer);
 }

@@ -526,6 +526,7 @@ static bool lane_start(struct database *db, unsigned i)
 		return false;
 	}
 	pthread_setname_np(lane->thread, lane->name);
+	heart_await_start();
 	return true;
 }
 
