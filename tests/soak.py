@@ -69,11 +69,14 @@ class Faults:
     def c2s(self, name):
         return FakeC2S(self.hub, self.server.address, 'fault-%s-%d' % (name, self.random.randrange(1 << 40))).connect()
 
-    def step(self, now):
+    def undo(self, now):
+        """What has lasted long enough."""
         due = [l for l in self.later if l[0] <= now]
         self.later = [l for l in self.later if l[0] > now]
         for _, function in due:
             function()
+
+    def step(self, now):
         kind = self.random.choice(self.kinds)
         self.count[kind.__name__] = self.count.get(kind.__name__, 0) + 1
         try:
@@ -155,7 +158,7 @@ class Faults:
             db.execute('ROLLBACK')
             db.close()
             self.locked = False
-        self.later.append((now + 1, unlock))
+        self.later.append((now + self.random.uniform(1, 4), unlock))
 
     def stop(self, _):
         """SIGSTOP for a second."""
@@ -184,6 +187,7 @@ def drive(server, load, faults, seconds, csv):
             samples.append((now - begin, *server.sample()))
             csv.write('%.1f,%d,%d,%d\n' % samples[-1])
             csv.flush()
+        faults.undo(now)
         if now >= next_fault and now - begin < seconds:
             faults.step(now)
             next_fault = now + faults.random.uniform(0.2, 2) * FAULT
