@@ -244,7 +244,10 @@ static bool may_be_replaced(const struct seat *s)
 static void expect_answer(struct buf *b, struct seat *s, struct span stanza)
 {
 	bool iq = stanza.n > 4 && memcmp(stanza.p, "<iq ", 4) == 0, message = stanza.n > 9 && memcmp(stanza.p, "<message ", 9) == 0;
+	const char *gt = memchr(stanza.p, '>', stanza.n);
 
+	if (gt && memmem(stanza.p, (size_t)(gt - stanza.p), "xmlns", 5))
+		return; /* of another kind, or its namespace is declared twice */
 	if ((!iq && !message) || world.known_ids || world.ndues == WORLD_DUES || memmem(stanza.p, stanza.n, " id=", 4) || !s->started || s->lost || s->ended ||
 		may_be_replaced(s))
 		return;
