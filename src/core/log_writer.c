@@ -229,10 +229,11 @@ static bool thread_start(void)
 	bool ok = pthread_create(&w.thread, NULL, writer_main, NULL) == 0;
 
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (ok)
-		pthread_setname_np(w.thread, "log");
+	if (!ok)
+		return false;
+	pthread_setname_np(w.thread, "log");
 	heart_await_start();
-	return ok;
+	return true;
 }
 
 static void release(void)
