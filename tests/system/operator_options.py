@@ -13,7 +13,7 @@ import time
 
 from component import FakeC2S, is_service_query
 from module_options import StandIn, WithOptions, continue_with, with_options
-from servers import SECONDS, World, need_jabberd2, run_cases
+from servers import METRICS, SECONDS, World, metrics, need_jabberd2, run_cases
 from transcript import Player
 
 INFO = 'http://jabber.org/protocol/disco#info'
@@ -43,7 +43,7 @@ class Case:
                 self.process, self.port = world.listening_shardsm(domains, **self.options)
                 self.options['domains'] = domains
 
-        return Server(world, extra.replace('{dir}', world.dir))
+        return Server(world, extra.replace('{dir}', world.dir) + METRICS)
 
     def __enter__(self):
         return self
@@ -57,10 +57,18 @@ class Case:
 
     def sql(self, script):
         """The rows of a SELECT; or runs statements."""
+        if not script.startswith('SELECT'):
+            self.forgets()
         with sqlite3.connect(self.world.db, timeout=5) as db:
             rows = db.execute(script).fetchall() if script.startswith('SELECT') else db.executescript(script).fetchall()
         db.close()
         return rows
+
+    def forgets(self):
+        """Until nobody without a session is in memory: what is published is read when somebody comes there."""
+        deadline = time.monotonic() + SECONDS
+        while (now := metrics(self.server.process))['shardsm_users'] > now['shardsm_sessions']:
+            assert time.monotonic() < deadline, 'somebody stays in memory'
 
     def becomes(self, script, good):
         """The rows of a SELECT once they are good: what nobody waits for is written a little later. The last ones, if they never are."""

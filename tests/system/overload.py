@@ -11,10 +11,9 @@ import collections
 import re
 import socket
 import sqlite3
-import urllib.request
 
 from component import FakeC2S, Hub, LegacyComponent, attr, with_session
-from servers import World, run_cases
+from servers import METRICS, World, metrics, run_cases
 
 DOMAIN = 'over.test'
 MIB = 1 << 20
@@ -26,7 +25,7 @@ class Site:
 
     def __init__(self, limits, workers=2, more='', acceptors=1):
         self.world = World()
-        self.extra = '<limits>%s</limits>%s<metrics><ip>127.0.0.1</ip><port>0</port></metrics><user><auto-create/></user>' % (limits, more)
+        self.extra = '<limits>%s</limits>%s<user><auto-create/></user>' % (limits, more) + METRICS
         try:
             self.process, self.port = self.world.listening_shardsm([DOMAIN], extra=self.extra, workers=workers, acceptors=acceptors)
             self.hub = Hub()
@@ -55,10 +54,7 @@ class Site:
         return session
 
     def metrics(self):
-        port = self.process.wait_line(r'port=(\d+)\] listening for HTTP').group(1)
-        with urllib.request.urlopen('http://127.0.0.1:%s/metrics' % port) as answer:
-            text = answer.read().decode()
-        return {k: float(v) for k, v in re.findall(r'^([a-z_]+(?:\{.*?\})?) ([0-9.e+-]+)$', text, re.M)}
+        return metrics(self.process)
 
     def hits(self, limit):
         return int(self.metrics()['shardsm_limit_hits_total{limit="%s"}' % limit])

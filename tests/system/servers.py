@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import traceback
+import urllib.request
 
 import engines
 
@@ -222,6 +223,17 @@ class Process:
         except subprocess.TimeoutExpired:
             self.kill()
             self.child.wait()
+
+
+METRICS = '<metrics><ip>127.0.0.1</ip><port>0</port></metrics>'
+
+
+def metrics(process):
+    """What a shardsm with METRICS in its config counts: series -> number."""
+    port = process.wait_line(r'port=(\d+)\] listening for HTTP').group(1)
+    with urllib.request.urlopen('http://127.0.0.1:%s/metrics' % port) as answer:
+        text = answer.read().decode()
+    return {k: float(v) for k, v in re.findall(r'^([a-z_]+(?:\{.*?\})?) ([0-9.e+-]+)$', text, re.M)}
 
 
 class World:
