@@ -45,7 +45,8 @@ def once_works(directory):
     said = ends(start(directory, "--once"), directory, 0)
     assert "to bob" in said and "it works" in said, said
     with open(f"{directory}/sm.log") as f:
-        bad = [line for line in f if "[error]" in line or "[warning]" in line]
+        # c2s ends first; a server that is told to stop before it has seen that cannot send its last answers to anybody.
+        bad = [line for line in f if ("[error]" in line or "[warning]" in line) and "too late to do anything else with it" not in line]
     assert not bad, "the server complains of what quickstart gave it: " + "".join(bad)
 
 
